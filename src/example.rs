@@ -1,0 +1,84 @@
+//! What a record means: features, targets, weight; and the answer, a prediction.
+//!
+//! The parser does not build an example: it walks the bytes and *tells* an [`ExampleSink`] what it meets, so that
+//! the hasher can turn keys into slots while they are scanned and no tree is ever allocated. A feature is a path
+//! (the keys from the feature object down to the value) with a number, or a path with a string.
+
+use serde::{Deserialize, Serialize};
+
+/// Receives one example, piece by piece, from a parser.
+///
+/// Calls for one example: `id`, `weight`, `target` at most as often as they occur, in any order among the
+/// features; `enter_key`/`enter_index` and `leave` nest around the features they locate.
+pub trait ExampleSink {
+    /// Goes down into the value of `key`.
+    fn enter_key(&mut self, key: &str);
+    /// Goes down into element `index` (from 0) of an array of numbers.
+    fn enter_index(&mut self, index: usize);
+    /// Comes back up from the last `enter_key` or `enter_index`.
+    fn leave(&mut self);
+    /// A numeric feature at the current path. `value` is finite and not 0.
+    fn number(&mut self, value: f32) -> Result<(), FeatureError>;
+    /// An integer at the current path, for hashes that take integers as ids. By default a number like any other.
+    fn integer(&mut self, value: i128, as_number: f32) -> Result<(), FeatureError> {
+        let _ = value;
+        self.number(as_number)
+    }
+    /// A categorical feature: the current path with `value`.
+    fn category(&mut self, value: &str) -> Result<(), FeatureError>;
+    /// The record's id, as the JSON text it was written in.
+    fn id(&mut self, json: &str);
+    /// The importance weight: finite, ≥ 0. 1 where none is given.
+    fn weight(&mut self, weight: f32);
+    /// A label for `task` (`None`: the record has a single label). In the range the parser was told to check.
+    fn target(&mut self, task: Option<&str>, value: f32);
+}
+
+/// A feature that the chosen hash cannot take.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FeatureError {
+    /// `--hash modulo` and `mmh3` take integer ids.
+    #[error("expected an integer id for this hash, found {found}")]
+    NotAnId {
+        /// What stood there.
+        found: String,
+    },
+    /// The values of one feature add up to more than f32 holds.
+    #[error("the values of a repeated feature add up beyond the range of f32")]
+    SumNotFinite,
+}
+
+/// Which labels a loss accepts. The parser checks them, so that a bad label is a bad record with a position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LabelRange {
+    /// 0, 1, −1 (read as 0), true, false, and soft labels in [0, 1]: logistic and hinge.
+    #[default]
+    Binary,
+    /// Numbers ≥ 0: poisson.
+    NonNegative,
+    /// Any number finite in f32: squared and quantile.
+    Finite,
+}
+
+impl LabelRange {
+    /// The label as the loss takes it, or `None` if it is outside the range.
+    pub fn check(self, label: f64) -> Option<f32> {
+        let value = label as f32;
+        match self {
+            Self::Binary if label == -1.0 => Some(0.0),
+            Self::Binary => (0.0..=1.0).contains(&label).then_some(value),
+            Self::NonNegative => (label >= 0.0 && value.is_finite()).then_some(value),
+            Self::Finite => value.is_finite().then_some(value),
+        }
+    }
+
+    /// The range in words, for an error message.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Binary => "0, 1, -1, true, false or a number from 0 to 1",
+            Self::NonNegative => "a number of at least 0",
+            Self::Finite => "a number finite in f32",
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! Keys to slots, the same on every machine and in every release.
+//!
+//! The [`Encoder`] is the sink a parser talks to. It keeps the current path as bytes that grow and shrink with the
+//! nesting, hashes the whole feature in one call when a value arrives, and writes slot and value into a
+//! [`Batch`]. Four kinds: the native keyed SipHash over an injective encoding (`native`), scikit-learn's
+//! FeatureHasher bit for bit, and `mmh3`/`modulo` as the published recommenders bucket their ids (`reference`).
+//!
+//! Slots come from 64 hashed bits by multiply-shift (Lemire 2019, "Fast random integer generation in an
+//! interval"): `slot = (hash · buckets) >> 64`, for any number of buckets and without modulo bias.
+
+mod key;
+mod murmur;
+mod native;
+mod reference;
+
+pub use key::{HashKey, KeyError};
+pub use murmur::{murmur3_x64_128, murmur3_x86_32};
+pub use native::siphash_1_3;
+pub use reference::{modulo_bucket, murmur_bucket, sklearn_column};
+
+use crate::batch::{Batch, FeatureKind, MAX_BUCKETS, Slot};
+use crate::example::{ExampleSink, FeatureError};
+use serde::{Deserialize, Serialize};
+
+/// Which hash turns a feature into a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HashKind {
+    /// SipHash-1-3 with a secret key over an injective encoding of (path, type, value). The default.
+    #[default]
+    Siphash,
+    /// scikit-learn's FeatureHasher: murmur3 x86_32, seed 0, over the path joined with `.`, `path=value` for strings.
+    Sklearn,
+    /// murmur3 x86_32 of the *value*, an id: `mmh3.hash(str(id)) % buckets`. The path plays no part.
+    Mmh3,
+    /// The *value* itself, an integer id: `id % buckets`. The path plays no part.
+    Modulo,
+}
+
+/// How features become slots. Part of the model: two runs with different options cannot share one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HashOptions {
+    /// The hash.
+    pub kind: HashKind,
+    /// Number of slots, 1 to 2^31.
+    pub buckets: u32,
+    /// Slots per feature, each by an independent hash, 1 to 16. The feature's embedding is the sum of their rows.
+    pub hashes: u32,
+    /// Whether a bit of the hash flips the value's sign, so that collisions cancel in expectation
+    /// (Weinberger et al. 2009).
+    pub alternate_sign: bool,
+}
+
+/// Most hashes per feature.
+pub const MAX_HASHES: u32 = 16;
+
+impl Default for HashOptions {
+    fn default() -> Self {
+        Self { kind: HashKind::Siphash, buckets: 1 << 22, hashes: 1, alternate_sign: false }
+    }
+}
+
+/// Options outside their range.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{option}: expected {expected}, got {got}")]
+pub struct HashOptionError {
+    /// The option's name.
+    pub option: &'static str,
+    /// Its range.
+    pub expected: &'static str,
+    /// What was given.
+    pub got: u64,
+}
+
+impl HashOptions {
+    /// Checks the ranges.
+    pub fn validate(&self) -> Result<(), HashOptionError> {
+        if self.buckets == 0 || self.buckets > MAX_BUCKETS {
+            let got = u64::from(self.buckets);
+            return Err(HashOptionError { option: "buckets", expected: "1 to 2147483648", got });
+        }
+        if self.hashes == 0 || self.hashes > MAX_HASHES {
+            let got = u64::from(self.hashes);
+            return Err(HashOptionError { option: "hashes", expected: "1 to 16", got });
+        }
+        Ok(())
+    }
+}
+
+/// Where a hash sends one feature.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Hashed {
+    /// The row.
+    pub slot: Slot,
+    /// 1, or −1 if alternate signs are on and the hash says so.
+    pub sign: f32,
+}
+
+/// The immutable part of hashing: share one among threads, give each its own [`Encoder`].
+#[derive(Debug, Clone)]
+pub struct FeatureHasher {
+    options: HashOptions,
+    keys: native::Keys,
+}
+
+impl FeatureHasher {
+    /// A hasher for `options`; the key matters to [`HashKind::Siphash`] only.
+    pub fn new(options: HashOptions, key: &HashKey) -> Result<Self, HashOptionError> {
+        options.validate()?;
+        Ok(Self { options, keys: native::Keys::derive(key, options.hashes) })
+    }
+
+    /// The options it was made with.
+    pub fn options(&self) -> &HashOptions {
+        &self.options
+    }
+
+    fn native(&self, feature: &[u8], index: u32) -> Hashed {
+        let hash = self.keys.hash(index, feature);
+        let slot = Slot(((u128::from(hash) * u128::from(self.options.buckets)) >> 64) as u32);
+        // The slot is made of the high bits; the lowest is as good as independent of it.
+        Hashed { slot, sign: self.sign(hash & 1 == 0) }
+    }
+
+    fn signed_column(&self, name: &[u8], seed: u32) -> Hashed {
+        let (slot, positive) = sklearn_column(name, seed, self.options.buckets);
+        Hashed { slot, sign: self.sign(positive) }
+    }
+
+    fn murmur_id(&self, id: &str, seed: u32) -> Hashed {
+        let hash = murmur3_x86_32(id.as_bytes(), seed) as i32;
+        Hashed { slot: murmur_bucket(hash, self.options.buckets), sign: self.sign(hash >= 0) }
+    }
+
+    fn modulo_id(&self, id: i128) -> Hashed {
+        Hashed { slot: modulo_bucket(id, self.options.buckets), sign: self.sign(true) }
+    }
+
+    fn sign(&self, positive: bool) -> f32 {
+        if self.options.alternate_sign && !positive { -1.0 } else { 1.0 }
+    }
+}
+
+/// The caller-owned scratch of one thread: the current path, encoded.
+#[derive(Debug, Clone, Default)]
+pub struct EncoderScratch {
+    path: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+/// Writes the example a parser tells it into a batch, keys hashed.
+#[derive(Debug)]
+pub struct Encoder<'a> {
+    hasher: &'a FeatureHasher,
+    scratch: &'a mut EncoderScratch,
+    batch: &'a mut Batch,
+}
+
+impl<'a> Encoder<'a> {
+    /// An encoder at the start of an example.
+    pub fn new(hasher: &'a FeatureHasher, scratch: &'a mut EncoderScratch, batch: &'a mut Batch) -> Self {
+        scratch.path.clear();
+        scratch.ends.clear();
+        batch.abandon_row();
+        Self { hasher, scratch, batch }
+    }
+
+    /// Finishes the example: it is now a row of the batch. On an error the batch is as it was before the example.
+    pub fn finish(self) -> Result<(), FeatureError> {
+        self.batch.finish_row()
+    }
+
+    /// Drops the example: the batch is as it was before it.
+    pub fn abandon(self) {
+        self.batch.abandon_row();
+    }
+
+    /// Hashes the current path plus `tail` with each of the `hashes` functions.
+    fn push_hashed(&mut self, tail: &[u8], value: f32, kind: FeatureKind) {
+        let end = self.scratch.path.len();
+        self.scratch.path.extend_from_slice(tail);
+        let feature = self.scratch.path.as_slice();
+        for index in 0..self.hasher.options.hashes {
+            let hashed = match self.hasher.options.kind {
+                HashKind::Siphash => self.hasher.native(feature, index),
+                _ => self.hasher.signed_column(feature, index),
+            };
+            self.batch.push_feature(hashed.slot, hashed.sign * value, kind);
+        }
+        self.scratch.path.truncate(end);
+    }
+
+    fn push_id(&mut self, hash: impl Fn(&FeatureHasher, u32) -> Hashed) {
+        for index in 0..self.hasher.options.hashes {
+            let hashed = hash(self.hasher, index);
+            self.batch.push_feature(hashed.slot, hashed.sign, FeatureKind::Category);
+        }
+    }
+}
+
+impl ExampleSink for Encoder<'_> {
+    fn enter_key(&mut self, key: &str) {
+        self.scratch.ends.push(self.scratch.path.len());
+        match self.hasher.options.kind {
+            HashKind::Siphash => native::push_key(&mut self.scratch.path, key),
+            _ => reference::push_name(&mut self.scratch.path, self.scratch.ends.len(), key),
+        }
+    }
+
+    fn enter_index(&mut self, index: usize) {
+        self.scratch.ends.push(self.scratch.path.len());
+        match self.hasher.options.kind {
+            HashKind::Siphash => native::push_index(&mut self.scratch.path, index),
+            _ => reference::push_name(&mut self.scratch.path, self.scratch.ends.len(), &index.to_string()),
+        }
+    }
+
+    fn leave(&mut self) {
+        if let Some(end) = self.scratch.ends.pop() {
+            self.scratch.path.truncate(end);
+        }
+    }
+
+    fn number(&mut self, value: f32) -> Result<(), FeatureError> {
+        match self.hasher.options.kind {
+            HashKind::Siphash => self.push_hashed(&[native::NUMBER], value, FeatureKind::Number),
+            HashKind::Sklearn => self.push_hashed(&[], value, FeatureKind::Number),
+            HashKind::Mmh3 | HashKind::Modulo => {
+                return Err(FeatureError::NotAnId { found: value.to_string() });
+            }
+        }
+        Ok(())
+    }
+
+    fn integer(&mut self, value: i128, as_number: f32) -> Result<(), FeatureError> {
+        match self.hasher.options.kind {
+            HashKind::Mmh3 => {
+                let id = value.to_string();
+                self.push_id(|hasher, index| hasher.murmur_id(&id, index));
+            }
+            HashKind::Modulo => self.push_id(|hasher, _| hasher.modulo_id(value)),
+            HashKind::Siphash | HashKind::Sklearn if as_number != 0.0 => return self.number(as_number),
+            HashKind::Siphash | HashKind::Sklearn => {}
+        }
+        Ok(())
+    }
+
+    fn category(&mut self, value: &str) -> Result<(), FeatureError> {
+        match self.hasher.options.kind {
+            HashKind::Siphash | HashKind::Sklearn => {
+                let native = self.hasher.options.kind == HashKind::Siphash;
+                let end = self.scratch.path.len();
+                self.scratch.path.push(if native { native::CATEGORY } else { b'=' });
+                self.push_hashed(value.as_bytes(), 1.0, FeatureKind::Category);
+                self.scratch.path.truncate(end);
+            }
+            HashKind::Mmh3 => self.push_id(|hasher, index| hasher.murmur_id(value, index)),
+            HashKind::Modulo => {
+                let id = value.parse::<i128>();
+                let id = id.map_err(|_| FeatureError::NotAnId { found: format!("{value:?}") })?;
+                self.push_id(|hasher, _| hasher.modulo_id(id));
+            }
+        }
+        Ok(())
+    }
+
+    fn id(&mut self, json: &str) {
+        self.batch.set_id(json);
+    }
+
+    fn weight(&mut self, weight: f32) {
+        self.batch.set_weight(weight);
+    }
+
+    fn target(&mut self, task: Option<&str>, value: f32) {
+        self.batch.push_target(task, value);
+    }
+}
+
+#[cfg(test)]
+mod tests;

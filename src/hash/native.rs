@@ -1,0 +1,69 @@
+//! The native hash: SipHash-1-3 (Aumasson & Bernstein 2012) over an encoding in which two different features can
+//! never be the same bytes.
+//!
+//! ```text
+//! feature = segment* value
+//! segment = 0x01 varint(len) bytes      an object key, UTF-8
+//!         | 0x02 varint(index)          a place in an array
+//! value   = 0x03                        a number (its magnitude scales the row, so it is no part of the key)
+//!         | 0x04 bytes                  a string, up to the end
+//! varint  = LEB128
+//! ```
+//!
+//! Every segment says its own length and every value its type, so the encoding can be read back; that is the proof
+//! that it is injective. Frozen: models on disk depend on it (`fixtures/hash/native.json`).
+
+use super::key::HashKey;
+use siphasher::sip::SipHasher13;
+
+const KEY: u8 = 0x01;
+const INDEX: u8 = 0x02;
+pub(super) const NUMBER: u8 = 0x03;
+pub(super) const CATEGORY: u8 = 0x04;
+
+/// SipHash-1-3 of `message` under the 128-bit key `k0 ‖ k1` (little-endian halves).
+pub fn siphash_1_3(k0: u64, k1: u64, message: &[u8]) -> u64 {
+    SipHasher13::new_with_keys(k0, k1).hash(message)
+}
+
+/// One hasher per hash function: the first under the model's key, each further one under a key that SipHash
+/// derives from it.
+#[derive(Debug, Clone)]
+pub(super) struct Keys(Vec<SipHasher13>);
+
+impl Keys {
+    pub(super) fn derive(key: &HashKey, hashes: u32) -> Self {
+        let (k0, k1) = key.halves();
+        let derived = |index: u32, half: u8| {
+            let mut label = b"flexihash key ".to_vec();
+            label.extend(index.to_le_bytes());
+            label.push(half);
+            siphash_1_3(k0, k1, &label)
+        };
+        let further = (1..hashes).map(|i| SipHasher13::new_with_keys(derived(i, 0), derived(i, 1)));
+        Self(std::iter::once(SipHasher13::new_with_keys(k0, k1)).chain(further).collect())
+    }
+
+    pub(super) fn hash(&self, index: u32, message: &[u8]) -> u64 {
+        self.0.get(index as usize).map_or(0, |hasher| hasher.hash(message))
+    }
+}
+
+pub(super) fn push_key(path: &mut Vec<u8>, key: &str) {
+    path.push(KEY);
+    push_varint(path, key.len());
+    path.extend_from_slice(key.as_bytes());
+}
+
+pub(super) fn push_index(path: &mut Vec<u8>, index: usize) {
+    path.push(INDEX);
+    push_varint(path, index);
+}
+
+fn push_varint(path: &mut Vec<u8>, mut value: usize) {
+    while value >= 0x80 {
+        path.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    path.push(value as u8);
+}

@@ -1,0 +1,218 @@
+//! Records as they arrived: bytes, and where they came from.
+//!
+//! A [`Source`] fills [`RecordBatch`]es; everything downstream refers to a record by its index in the batch, and
+//! a dead letter or a checkpoint can still say which source, line and byte it was. Positions are the *end* of what
+//! was consumed, so that "go on after this record" needs no arithmetic: a checkpoint stores [`Positions`], a
+//! restarted source is handed the same value back.
+//!
+//! The `Source` trait lives here, with the words of those who use it; its implementers are in `source`.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A place in a source: how many lines and bytes lie before it. For compressed input, bytes are counted after
+/// decompression.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Position {
+    /// Lines before this place; the line that starts here is number `lines + 1`.
+    pub lines: u64,
+    /// Bytes before this place.
+    pub offset: u64,
+}
+
+/// How far each source of a run has been consumed. Part of every checkpoint.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Positions {
+    /// Completed passes over seekable input.
+    pub pass: u32,
+    /// By source name (a path, or `-` for standard input): where its next unread byte is.
+    pub sources: BTreeMap<String, Position>,
+}
+
+impl Positions {
+    /// Notes that `source` is consumed up to `after`.
+    pub fn advance(&mut self, source: &str, after: Position) {
+        match self.sources.get_mut(source) {
+            Some(position) => *position = after,
+            None => {
+                self.sources.insert(source.to_owned(), after);
+            }
+        }
+    }
+
+    /// Where the next unread byte of `source` is; the start for a source never seen.
+    pub fn of(&self, source: &str) -> Position {
+        self.sources.get(source).copied().unwrap_or_default()
+    }
+}
+
+/// One record of a batch, borrowed.
+#[derive(Debug, Clone, Copy)]
+pub struct Record<'a> {
+    /// Name of the source.
+    pub source: &'a str,
+    /// The record's bytes without its line end. Cut at the source's record limit.
+    pub bytes: &'a [u8],
+    /// The record's full length in bytes; larger than `bytes.len()` if it was cut.
+    pub length: u64,
+    /// Where it starts.
+    pub at: Position,
+    /// Where the next record may start.
+    pub after: Position,
+}
+
+impl Record<'_> {
+    /// True if the record exceeded the limit and only its head was kept.
+    pub fn is_cut(&self) -> bool {
+        self.length > self.bytes.len() as u64
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    start: usize,
+    end: usize,
+    length: u64,
+    at: Position,
+    after: Position,
+}
+
+/// Consecutive records of one source, in order, in one allocation that is reused.
+#[derive(Debug, Clone)]
+pub struct RecordBatch {
+    source: Arc<str>,
+    pass: u32,
+    bytes: Vec<u8>,
+    spans: Vec<Span>,
+    end: Position,
+}
+
+impl Default for RecordBatch {
+    fn default() -> Self {
+        Self {
+            source: Arc::from(""),
+            pass: 0,
+            bytes: Vec::new(),
+            spans: Vec::new(),
+            end: Position::default(),
+        }
+    }
+}
+
+impl RecordBatch {
+    /// Empties the batch for records of `source` in pass `pass` (from 0), keeping its memory. `from` is where
+    /// reading goes on.
+    pub fn reset(&mut self, source: &Arc<str>, pass: u32, from: Position) {
+        self.source = Arc::clone(source);
+        self.pass = pass;
+        self.bytes.clear();
+        self.spans.clear();
+        self.end = from;
+    }
+
+    /// Appends a record. `length` is its full length, more than `bytes.len()` if the bytes were cut at the limit.
+    pub fn push(&mut self, bytes: &[u8], length: u64, at: Position, after: Position) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        self.spans.push(Span { start, end: self.bytes.len(), length, at, after });
+        self.end = after;
+    }
+
+    /// Notes that the source is consumed up to `end`: blank lines after the last record, for instance.
+    pub fn set_end(&mut self, end: Position) {
+        self.end = end;
+    }
+
+    /// Name of the source.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The pass over the input these records belong to, from 0.
+    pub fn pass(&self) -> u32 {
+        self.pass
+    }
+
+    /// Number of records.
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// True if there is no record.
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// Bytes of all records together.
+    pub fn byte_len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Where reading goes on after this batch.
+    pub fn end(&self) -> Position {
+        self.end
+    }
+
+    /// The record at `index`, if there is one.
+    pub fn get(&self, index: usize) -> Option<Record<'_>> {
+        let span = self.spans.get(index)?;
+        Some(Record {
+            source: &self.source,
+            bytes: self.bytes.get(span.start..span.end)?,
+            length: span.length,
+            at: span.at,
+            after: span.after,
+        })
+    }
+
+    /// All records in order.
+    pub fn iter(&self) -> impl Iterator<Item = Record<'_>> {
+        (0..self.len()).filter_map(|index| self.get(index))
+    }
+}
+
+/// What a call to [`Source::fetch`] brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fetch {
+    /// The batch was filled (it may hold no record, only a new end position).
+    Records,
+    /// Nothing came in for a short while (100 ms at most); ask again.
+    Idle,
+    /// There is nothing more.
+    End,
+}
+
+/// Brings records in. Implement it to feed the engine from anything; see `examples/custom_source.rs`.
+pub trait Source: Send {
+    /// Goes to where an earlier run stopped. Called once, before the first fetch.
+    fn resume(&mut self, positions: &Positions) -> Result<(), SourceError>;
+
+    /// Fills `batch` with the next records of one source. Blocks for 100 ms at most when nothing comes in.
+    /// What has arrived is handed over at once rather than held back for a fuller batch.
+    fn fetch(&mut self, batch: &mut RecordBatch) -> Result<Fetch, SourceError>;
+
+    /// Called after everything up to `positions` was made durable. A source that must tell a broker does it here.
+    fn acknowledge(&mut self, positions: &Positions) -> Result<(), SourceError> {
+        let _ = positions;
+        Ok(())
+    }
+
+    /// Expected bytes of the whole input, if known: for a progress bar.
+    fn size_hint(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// A source that cannot be read. Stops the run: nothing after the gap is learned.
+#[derive(Debug, thiserror::Error)]
+#[error("{name}: {what}")]
+pub struct SourceError {
+    /// Name of the source.
+    pub name: String,
+    /// What was being done, and where.
+    pub what: String,
+    /// The cause, if the system gave one.
+    #[source]
+    pub cause: Option<std::io::Error>,
+}
