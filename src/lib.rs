@@ -14,3 +14,6 @@ pub mod batch;
 // in
 
 pub mod hash;
+
+// state
+pub mod table;

@@ -1,0 +1,61 @@
+//! Initial values: a function of (seed, slot) alone, the same on every machine.
+
+use crate::batch::Slot;
+
+/// What a row holds before it is first learned.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Init {
+    /// All zeros.
+    Zeros,
+    /// `columns` floats from `start` on are N(0, `scale`²), the rest 0.
+    Normal {
+        /// First random column.
+        start: usize,
+        /// Number of random columns.
+        columns: usize,
+        /// Standard deviation.
+        scale: f32,
+    },
+}
+
+impl Init {
+    /// Fills `row` with its initial values.
+    pub fn fill(&self, seed: u64, slot: Slot, row: &mut [f32]) {
+        row.fill(0.0);
+        if let Self::Normal { start, columns, scale } = *self {
+            let mut random = SplitMix64(mix(seed ^ mix(u64::from(slot.0).wrapping_add(GOLDEN))));
+            for value in row.iter_mut().skip(start).take(columns) {
+                *value = random.normal() * scale;
+            }
+        }
+    }
+}
+
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// SplitMix64 (Steele, Lea & Flood 2014).
+struct SplitMix64(u64);
+
+impl SplitMix64 {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(GOLDEN);
+        mix(self.0)
+    }
+
+    /// Standard normal by the sum of twelve uniforms (Irwin–Hall). No logarithm, no cosine: those differ between
+    /// systems' libraries in the last bit, a sum does not. Tails end at ±6.
+    fn normal(&mut self) -> f32 {
+        let sum: u64 = (0..3).map(|_| quarters(self.next())).sum();
+        ((sum as f64 + 6.0) / 65536.0 - 6.0) as f32
+    }
+}
+
+fn quarters(word: u64) -> u64 {
+    (0..4).map(|i| word >> (16 * i) & 0xffff).sum()
+}
+
+fn mix(mut z: u64) -> u64 {
+    z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ z >> 31
+}

@@ -1,0 +1,171 @@
+//! Rows and their optimizer state: sharded, lock-striped, ready at once however large.
+//!
+//! A table is `[rows, width]` f32 plus an optional narrow `[rows, side]` column for what only some features need.
+//! What the floats of a row mean is the optimizer's business; the table knows where a row is, whether it was
+//! learned, and whether a checkpoint still needs its old value. Rows lie in stripes, contiguous ranges with a lock
+//! each. Learning and reading go through a [`Lease`] of the stripes a run of records needs, taken in ascending
+//! order, so that two leases cannot deadlock and the cost of a lock is spread over many records.
+//!
+//! Memory is zeroed lazily by the system, and initial values are a function of (seed, slot) produced on the first
+//! touch; a table of 2^26 rows starts in no time.
+//!
+//! *Cuts.* A checkpoint must see all rows as they were after one record, while learning goes on. [`Table::begin_cut`]
+//! marks the rows changed since the last cut as *pending*. Whoever first changes a pending row copies its old value
+//! aside; [`Table::take_cut`] collects, stripe by stripe, what is still pending and what was copied aside. The price
+//! is one bit test per changed row, and memory for at most a tenth of the rows: beyond it [`Table::make_room`] waits.
+
+mod cut;
+mod init;
+mod lease;
+mod stripe;
+
+pub use cut::CutRows;
+pub use init::Init;
+pub use lease::{Lease, StripeSet};
+
+use crate::batch::{MAX_BUCKETS, Slot};
+use crate::sync::{AtomicUsize, Mutex, Ordering, lock};
+use stripe::{ROWS_PER_WORD, Stripe};
+
+/// Most stripes of a table: a set of them is one word.
+pub const MAX_STRIPES: usize = 64;
+
+/// Largest width of a row, in floats.
+pub const MAX_WIDTH: usize = 1 << 16;
+
+/// Shape and initial values of a table.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TableOptions {
+    /// Number of rows, 1 to 2^31 + 1 (the last for a constant feature outside the hashed range).
+    pub rows: u64,
+    /// Floats in a row: weights and optimizer state.
+    pub width: usize,
+    /// Floats per row in the side column; 0 for none.
+    pub side: usize,
+    /// Initial values.
+    pub init: Init,
+    /// Seed of the initial values.
+    pub seed: u64,
+}
+
+/// A table that cannot be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TableError {
+    /// Rows or width outside the range.
+    #[error("a table of {rows} rows of {width} floats: expected 1 to 2147483649 rows of 1 to 65536 floats")]
+    Shape {
+        /// Rows asked for.
+        rows: u64,
+        /// Width asked for.
+        width: usize,
+    },
+    /// The system gave no memory.
+    #[error("no memory for a table of {bytes} bytes: fewer buckets or a smaller dim would do")]
+    Memory {
+        /// Bytes asked for.
+        bytes: u64,
+    },
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct Table {
+    options: TableOptions,
+    stripes: Box<[Mutex<Stripe>]>,
+    shift: u32,
+    aside: AtomicUsize,
+}
+
+impl Table {
+    /// A table with no row touched.
+    pub fn new(options: TableOptions) -> Result<Self, TableError> {
+        let TableOptions { rows, width, .. } = options;
+        if rows == 0 || rows > u64::from(MAX_BUCKETS) + 1 || width == 0 || width > MAX_WIDTH {
+            return Err(TableError::Shape { rows, width });
+        }
+        let per_stripe = rows.div_ceil(MAX_STRIPES as u64).next_power_of_two().max(ROWS_PER_WORD as u64);
+        let stripes = (0..rows.div_ceil(per_stripe)).map(|index| {
+            let first = index * per_stripe;
+            Stripe::new(&options, first, per_stripe.min(rows - first) as usize).map(Mutex::new)
+        });
+        let stripes = stripes.collect::<Result<Box<[_]>, _>>()?;
+        Ok(Self { options, stripes, shift: per_stripe.trailing_zeros(), aside: AtomicUsize::new(0) })
+    }
+
+    /// Shape and initial values.
+    pub fn options(&self) -> &TableOptions {
+        &self.options
+    }
+
+    /// Number of stripes.
+    pub fn stripes(&self) -> usize {
+        self.stripes.len()
+    }
+
+    /// The stripe that holds `slot`.
+    #[inline]
+    pub fn stripe_of(&self, slot: Slot) -> usize {
+        (slot.0 >> self.shift) as usize
+    }
+
+    /// Locks the stripes of `set`, in ascending order.
+    pub fn lease(&self, set: StripeSet) -> Lease<'_> {
+        let mut lease = Lease::empty(self.shift, &self.aside);
+        for index in set.iter() {
+            if let Some(stripe) = self.stripes.get(index) {
+                lease.hold(index, lock(stripe));
+            }
+        }
+        lease
+    }
+
+    /// Locks every stripe.
+    pub fn lease_all(&self) -> Lease<'_> {
+        self.lease(StripeSet::all())
+    }
+
+    /// Calls `visit` with each touched row `[width]` in ascending order of slots, a stripe's lock held meanwhile.
+    pub fn for_each_touched(&self, mut visit: impl FnMut(Slot, &[f32])) {
+        for stripe in &self.stripes {
+            lock(stripe).for_each_touched(&mut visit);
+        }
+    }
+
+    /// Number of rows that were ever changed.
+    pub fn touched(&self) -> u64 {
+        self.stripes.iter().map(|stripe| lock(stripe).touched()).sum()
+    }
+
+    /// Number of copied-aside rows a cut may hold before learning has to wait.
+    fn aside_limit(&self) -> usize {
+        (self.options.rows as usize / 10).max(1024)
+    }
+
+    /// Waits, at most 10 ms, while the cut in progress holds as many copies as it may. `true`: there is room. The
+    /// caller must hold no lease.
+    pub fn make_room(&self) -> bool {
+        for _ in 0..20 {
+            if self.aside.load(Ordering::Acquire) < self.aside_limit() {
+                return true;
+            }
+            pause();
+        }
+        false
+    }
+}
+
+#[cfg(not(loom))]
+fn pause() {
+    std::thread::sleep(std::time::Duration::from_micros(500));
+}
+
+#[cfg(loom)]
+fn pause() {
+    loom::thread::yield_now();
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests;
+
+#[cfg(all(test, loom))]
+mod loom_tests;

@@ -1,0 +1,129 @@
+use super::*;
+
+fn table(rows: u64, width: usize, init: Init) -> Table {
+    Table::new(TableOptions { rows, width, side: 1, init, seed: 7 }).unwrap()
+}
+
+fn add(table: &Table, slot: u32, value: f32) {
+    let mut set = StripeSet::default();
+    set.insert(table.stripe_of(Slot(slot)));
+    let mut lease = table.lease(set);
+    let (row, side) = lease.row_mut(Slot(slot));
+    row.iter_mut().for_each(|w| *w += value);
+    side[0] = value;
+}
+
+fn cut(table: &Table) -> CutRows {
+    let expected = table.begin_cut();
+    let mut all = CutRows::default();
+    for stripe in 0..table.stripes() {
+        let mut rows = CutRows::default();
+        table.take_cut(stripe, &mut rows);
+        all.slots.extend(rows.slots);
+        all.rows.extend(rows.rows);
+        all.sides.extend(rows.sides);
+    }
+    assert_eq!(all.slots.len() as u64, expected);
+    all
+}
+
+#[test]
+fn any_number_of_rows_has_every_row() {
+    for rows in [1, 2, 63, 64, 65, 1000, 4097, (1 << 20) + 1] {
+        let table = table(rows, 3, Init::Zeros);
+        let last = rows as u32 - 1;
+        add(&table, 0, 1.0);
+        add(&table, last, 2.0);
+        assert!(table.stripes() <= MAX_STRIPES);
+        assert_eq!(table.touched(), if rows == 1 { 1 } else { 2 });
+        assert_eq!(table.lease_all().row(Slot(last))[2], if rows == 1 { 3.0 } else { 2.0 });
+    }
+    let none = TableOptions { rows: 0, width: 1, side: 0, init: Init::Zeros, seed: 0 };
+    assert!(matches!(Table::new(none), Err(TableError::Shape { .. })));
+}
+
+#[test]
+fn initial_values_are_a_function_of_seed_and_slot() {
+    let init = Init::Normal { start: 1, columns: 2, scale: 0.5 };
+    let (a, b) = (table(100, 4, init), table(100_000, 4, init));
+    let row = a.lease_all().row(Slot(42)).to_vec();
+    assert_eq!(row, b.lease_all().row(Slot(42)));
+    assert_eq!((row[0], row[3]), (0.0, 0.0));
+    assert_ne!(row, a.lease_all().row(Slot(43)));
+    assert_eq!(a.touched(), 0, "reading is not learning");
+}
+
+#[test]
+fn initial_values_are_standard_normal() {
+    let init = Init::Normal { start: 0, columns: 8, scale: 1.0 };
+    let table = table(50_000, 8, init);
+    let mut lease = table.lease_all();
+    let values: Vec<f64> = (0..50_000).flat_map(|s| lease.row(Slot(s)).to_vec()).map(f64::from).collect();
+    let n = values.len() as f64;
+    let moment = |k| values.iter().map(|v| v.powi(k)).sum::<f64>() / n;
+    assert!(moment(1).abs() < 0.01, "mean {}", moment(1));
+    assert!((moment(2) - 1.0).abs() < 0.02, "variance {}", moment(2));
+    assert!((moment(4) - 3.0).abs() < 0.15, "kurtosis {}", moment(4));
+}
+
+#[test]
+fn a_cut_holds_the_rows_changed_since_the_last_as_they_were() {
+    let table = table(1000, 2, Init::Zeros);
+    for slot in [999, 5, 130] {
+        add(&table, slot, 1.0);
+    }
+    let first = cut(&table);
+    assert_eq!(first.slots, [5, 130, 999]);
+    assert_eq!(first.rows, [1.0; 6]);
+    assert_eq!(first.sides, [1.0; 3]);
+    assert!(cut(&table).slots.is_empty());
+    add(&table, 130, 1.0);
+    assert_eq!(cut(&table).rows, [2.0, 2.0]);
+}
+
+#[test]
+fn rows_changed_during_a_cut_are_stored_with_their_old_values() {
+    let table = table(1000, 2, Init::Zeros);
+    for slot in [5, 6, 130] {
+        add(&table, slot, 1.0);
+    }
+    assert_eq!(table.begin_cut(), 3);
+    for slot in [6, 130, 130, 7] {
+        add(&table, slot, 10.0);
+    }
+    let mut rows = CutRows::default();
+    let mut seen = Vec::new();
+    for stripe in 0..table.stripes() {
+        table.take_cut(stripe, &mut rows);
+        seen.extend(rows.slots.iter().copied().zip(rows.rows.chunks(2).map(|row| row[0])));
+    }
+    assert_eq!(seen, [(5, 1.0), (6, 1.0), (130, 1.0)]);
+    assert_eq!(cut(&table).slots, [6, 7, 130], "what changed meanwhile belongs to the next cut");
+}
+
+#[test]
+fn an_abandoned_cut_loses_nothing() {
+    let table = table(1000, 1, Init::Zeros);
+    for slot in 0..200 {
+        add(&table, slot, 1.0);
+    }
+    table.begin_cut();
+    let mut taken = CutRows::default();
+    table.take_cut(0, &mut taken);
+    add(&table, 199, 1.0);
+    table.abandon_cut(taken.slots.iter().map(|&slot| Slot(slot)));
+    assert_eq!(cut(&table).slots, (0..200).collect::<Vec<_>>());
+    assert!(table.make_room());
+}
+
+#[test]
+fn restored_rows_are_touched_but_not_dirty() {
+    let table = table(100, 2, Init::Normal { start: 0, columns: 2, scale: 1.0 });
+    assert!(table.restore(&[3, 99], &[1.0, 2.0, 3.0, 4.0], &[0.5, 0.25]));
+    assert_eq!(table.lease_all().row(Slot(99)), [3.0, 4.0]);
+    assert_eq!(table.lease_all().side(Slot(3)), [0.5]);
+    assert_eq!(table.touched(), 2);
+    assert_eq!(table.begin_cut(), 0);
+    assert!(!table.restore(&[100], &[1.0, 2.0], &[0.0]), "no such row");
+    assert!(!table.restore(&[1], &[1.0], &[0.0]), "wrong width");
+}
