@@ -15,7 +15,7 @@ mod reference;
 
 pub use key::{HashKey, KeyError};
 pub use murmur::{murmur3_x64_128, murmur3_x86_32};
-pub use native::siphash_1_3;
+pub use native::{NativeValue, PathSegment, encode_native, siphash_1_3};
 pub use reference::{modulo_bucket, murmur_bucket, sklearn_column};
 
 use crate::batch::{Batch, FeatureKind, MAX_BUCKETS, Slot};
@@ -113,6 +113,18 @@ impl FeatureHasher {
     /// The options it was made with.
     pub fn options(&self) -> &HashOptions {
         &self.options
+    }
+
+    /// The 64 bits that hash function `index` gives the feature encoded by [`encode_native`], whatever the kind in
+    /// the options; `None` if `index` is not below [`HashOptions::hashes`].
+    pub fn native_hash(&self, feature: &[u8], index: u32) -> Option<u64> {
+        (index < self.options.hashes).then(|| self.keys.hash(index, feature))
+    }
+
+    /// Slot and sign that hash function `index` gives the feature encoded by [`encode_native`]: where a model of
+    /// kind [`HashKind::Siphash`] keeps it. `None` if `index` is not below [`HashOptions::hashes`].
+    pub fn native_slot(&self, feature: &[u8], index: u32) -> Option<Hashed> {
+        (index < self.options.hashes).then(|| self.native(feature, index))
     }
 
     fn native(&self, feature: &[u8], index: u32) -> Hashed {

@@ -49,6 +49,51 @@ impl Keys {
     }
 }
 
+/// One step from the feature object down to a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PathSegment<'a> {
+    /// An object's key.
+    Key(&'a str),
+    /// A place in an array, from 0.
+    Index(usize),
+}
+
+/// What stands at the end of a path, as far as it says which feature it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NativeValue<'a> {
+    /// Any number: its magnitude scales the row and is no part of the feature.
+    Number,
+    /// A string.
+    Category(&'a str),
+}
+
+/// The native encoding of the feature `value` at `path`, written over `out`: the bytes that
+/// [`FeatureHasher::native_hash`](super::FeatureHasher::native_hash) takes. Two different features never give the
+/// same bytes; the format is frozen.
+///
+/// ```
+/// use flexihash::hash::{NativeValue, PathSegment, encode_native};
+/// let mut bytes = Vec::new();
+/// encode_native(&[PathSegment::Key("a"), PathSegment::Index(2)], NativeValue::Category("b"), &mut bytes);
+/// assert_eq!(bytes, b"\x01\x01a\x02\x02\x04b");
+/// ```
+pub fn encode_native(path: &[PathSegment<'_>], value: NativeValue<'_>, out: &mut Vec<u8>) {
+    out.clear();
+    for segment in path {
+        match segment {
+            PathSegment::Key(key) => push_key(out, key),
+            PathSegment::Index(index) => push_index(out, *index),
+        }
+    }
+    match value {
+        NativeValue::Number => out.push(NUMBER),
+        NativeValue::Category(text) => {
+            out.push(CATEGORY);
+            out.extend_from_slice(text.as_bytes());
+        }
+    }
+}
+
 pub(super) fn push_key(path: &mut Vec<u8>, key: &str) {
     path.push(KEY);
     push_varint(path, key.len());
