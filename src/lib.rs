@@ -12,5 +12,5 @@ pub mod example;
 pub mod batch;
 
 // in
-
+pub mod parse;
 pub mod hash;
