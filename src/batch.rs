@@ -72,6 +72,8 @@ pub struct Batch {
     target_offsets: Vec<usize>,
     task_names: Vec<String>,
     task_indices: HashMap<String, u32>,
+    /// Task names that finished rows brought in; the row being built may have added more.
+    kept_tasks: usize,
     row: Vec<u64>,
     row_id: Option<Range<usize>>,
     row_weight: f32,
@@ -91,6 +93,7 @@ impl Default for Batch {
             target_offsets: vec![0],
             task_names: Vec::new(),
             task_indices: HashMap::new(),
+            kept_tasks: 0,
             row: Vec::new(),
             row_id: None,
             row_weight: 1.0,
@@ -110,8 +113,7 @@ impl Batch {
         self.weights.clear();
         self.targets.clear();
         self.target_offsets.truncate(1);
-        self.task_names.clear();
-        self.task_indices.clear();
+        self.kept_tasks = 0;
         self.abandon_row();
     }
 
@@ -220,6 +222,7 @@ impl Batch {
         self.target_offsets.push(self.targets.len());
         self.weights.push(self.row_weight);
         self.id_spans.push(self.row_id.take());
+        self.kept_tasks = self.task_names.len();
         self.abandon_row();
         Ok(())
     }
@@ -232,6 +235,9 @@ impl Batch {
         self.values.truncate(features);
         self.kinds.truncate(features);
         self.targets.truncate(last(&self.target_offsets));
+        for task in self.task_names.drain(self.kept_tasks.min(self.task_names.len())..) {
+            self.task_indices.remove(&task);
+        }
         if let Some(range) = self.row_id.take() {
             self.ids.truncate(range.start);
         }

@@ -19,10 +19,11 @@ pub trait ExampleSink {
     fn leave(&mut self);
     /// A numeric feature at the current path. `value` is finite and not 0.
     fn number(&mut self, value: f32) -> Result<(), FeatureError>;
-    /// An integer at the current path, for hashes that take integers as ids. By default a number like any other.
+    /// An integer at the current path, 0 too, for hashes that take integers as ids. By default a number like any
+    /// other, and so no feature if it is 0.
     fn integer(&mut self, value: i128, as_number: f32) -> Result<(), FeatureError> {
         let _ = value;
-        self.number(as_number)
+        if as_number == 0.0 { Ok(()) } else { self.number(as_number) }
     }
     /// A categorical feature: the current path with `value`.
     fn category(&mut self, value: &str) -> Result<(), FeatureError>;

@@ -12,7 +12,7 @@ pub mod example;
 pub mod batch;
 
 // in
-
+pub mod parse;
 pub mod hash;
 
 // state

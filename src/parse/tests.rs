@@ -1,0 +1,331 @@
+//! The cases of fixtures/parse, a naive walker over `serde_json::Value` as rival, and hostile bytes.
+
+use super::*;
+use crate::batch::Batch;
+use crate::example::FeatureError;
+use crate::hash::{Encoder, EncoderScratch, FeatureHasher, HashKey, HashOptions};
+use proptest::prelude::*;
+use serde_json::Value;
+
+/// Writes down what it is told, features as `key>key>#index: kind value`.
+#[derive(Debug, Default)]
+struct Recorder {
+    path: Vec<String>,
+    events: Vec<String>,
+    refuse_integers: bool,
+}
+
+impl Recorder {
+    fn feature(&mut self, what: String) {
+        self.events.push(format!("{}: {what}", self.path.join(">")));
+    }
+}
+
+/// The shortest text that reads back as `value`, 0 and 1 without a point.
+fn short(value: f32) -> String {
+    if value == 0.0 || (1e-3..1e7).contains(&value.abs()) { format!("{value}") } else { format!("{value:e}") }
+}
+
+impl ExampleSink for Recorder {
+    fn enter_key(&mut self, key: &str) {
+        self.path.push(key.to_owned());
+    }
+    fn enter_index(&mut self, index: usize) {
+        self.path.push(format!("#{index}"));
+    }
+    fn leave(&mut self) {
+        self.path.pop().expect("a key or index was entered");
+    }
+    fn number(&mut self, value: f32) -> Result<(), FeatureError> {
+        assert!(value.is_finite() && value != 0.0);
+        self.feature(format!("number {}", short(value)));
+        Ok(())
+    }
+    fn integer(&mut self, value: i128, as_number: f32) -> Result<(), FeatureError> {
+        if self.refuse_integers {
+            return Err(FeatureError::NotAnId { found: value.to_string() });
+        }
+        self.feature(format!("integer {value} as {}", short(as_number)));
+        Ok(())
+    }
+    fn category(&mut self, value: &str) -> Result<(), FeatureError> {
+        self.feature(format!("category {value:?}"));
+        Ok(())
+    }
+    fn id(&mut self, json: &str) {
+        self.events.push(format!("id {json}"));
+    }
+    fn weight(&mut self, weight: f32) {
+        self.events.push(format!("weight {}", short(weight)));
+    }
+    fn target(&mut self, task: Option<&str>, value: f32) {
+        let task = task.map(|task| format!(" {task}")).unwrap_or_default();
+        self.events.push(format!("target{task}: {}", short(value)));
+    }
+}
+
+fn events(parser: &Parser, record: &[u8]) -> Result<Vec<String>, ParseError> {
+    let mut recorder = Recorder::default();
+    parser.parse(record, &mut recorder)?;
+    assert!(recorder.path.is_empty(), "keys were entered and not left");
+    Ok(recorder.events)
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    name: String,
+    record: Option<String>,
+    hex: Option<String>,
+    #[serde(default)]
+    options: ParseOptions,
+    events: Option<Vec<String>>,
+    byte: Option<usize>,
+    error: Option<String>,
+}
+
+impl Case {
+    fn bytes(&self) -> Vec<u8> {
+        let digits = |hex: &String| {
+            let pairs = hex.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
+            pairs.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect()
+        };
+        let text = self.record.as_ref().map(|text| text.clone().into_bytes());
+        text.unwrap_or_else(|| digits(self.hex.as_ref().expect("record or hex")))
+    }
+}
+
+/// Every case of one file, all failures at once.
+fn run(file: &str) {
+    let path = format!("{}/fixtures/parse/{file}", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(path).unwrap();
+    let mut failures = Vec::new();
+    for line in text.lines() {
+        let case: Case = serde_json::from_str(line).unwrap();
+        let got = events(&Parser::new(case.options.clone()), &case.bytes());
+        let as_expected = match &got {
+            Ok(events) => case.events.as_ref() == Some(events),
+            Err(error) => {
+                Some(error.byte) == case.byte
+                    && case.error.as_ref().is_some_and(|part| error.to_string().contains(part.as_str()))
+            }
+        };
+        if !as_expected {
+            let got = got.map_err(|error| error.to_string());
+            failures.push(format!("{}: {:?} {:?}\n  got {got:?}", case.name, case.record, case.error));
+        }
+    }
+    assert!(failures.is_empty(), "{file}: {} failures\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
+fn feature_values_follow_the_frozen_table() {
+    run("features.jsonl");
+}
+
+#[test]
+fn labels_weights_and_ids_are_checked_and_told() {
+    run("labels.jsonl");
+}
+
+#[test]
+fn flat_records_take_every_other_key_as_a_feature() {
+    run("flat.jsonl");
+}
+
+#[test]
+fn hostile_records_are_refused_at_the_byte_at_fault() {
+    run("hostile.jsonl");
+}
+
+#[test]
+fn depth_is_limited_in_features_ids_labels_and_ignored_keys() {
+    let parser = Parser::default();
+    for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+        for field in ["features", "id", "label", "weight", "other"] {
+            for unclosed in [true, false] {
+                let end = if unclosed { String::new() } else { format!("1{}}}", close.repeat(100_000)) };
+                let record = format!("{{\"{field}\":{}{end}", open.repeat(100_000));
+                let error = events(&parser, record.as_bytes()).unwrap_err();
+                assert!(error.byte <= record.len(), "{field}: {error}");
+                assert!(error.to_string().len() < 300, "{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_deepest_record_that_any_reader_takes_is_taken() {
+    let parser = Parser::default();
+    for (field, shell) in [("features", 1), ("id", 0), ("other", 0)] {
+        let record = |levels: usize| {
+            let inner = levels - shell;
+            let (open, close) = if shell == 1 { ("{\"a\":", "}") } else { ("", "") };
+            format!("{{\"{field}\":{open}{}1{}{close}}}", "[".repeat(inner), "]".repeat(inner))
+        };
+        assert!(events(&parser, record(126).as_bytes()).is_ok(), "{field}");
+        assert!(serde_json::from_str::<Value>(&record(126)).is_ok());
+        assert!(events(&parser, record(127).as_bytes()).is_err(), "{field}");
+        assert!(serde_json::from_str::<Value>(&record(127)).is_err());
+    }
+}
+
+#[test]
+fn a_feature_the_hash_refuses_is_an_error_at_its_byte() {
+    let mut recorder = Recorder { refuse_integers: true, ..Recorder::default() };
+    let error = Parser::default().parse(br#"{"features":{"a":"x","b":[-12 ]}}"#, &mut recorder).unwrap_err();
+    assert_eq!(error.byte, 26);
+    assert_eq!(error.to_string(), "byte 26: expected an integer id for this hash, found -12");
+}
+
+#[test]
+fn long_paths_above_many_values_end_in_an_error_and_not_in_hours_of_hashing() {
+    let record = format!("{{\"features\":{{\"{}\":[{}1]}}}}", "k".repeat(1 << 20), "1,".repeat(1 << 20));
+    let hasher = FeatureHasher::new(HashOptions::default(), &HashKey::default()).unwrap();
+    let (mut scratch, mut batch) = (EncoderScratch::default(), Batch::default());
+    let mut encoder = Encoder::new(&hasher, &mut scratch, &mut batch);
+    let error = Parser::default().parse(record.as_bytes(), &mut encoder).unwrap_err();
+    assert_eq!(error.fault, Fault::Paths { limit: PATH_BYTES_LIMIT });
+}
+
+#[test]
+fn the_tasks_of_a_bad_record_leave_no_trace_in_the_batch() {
+    let hasher = FeatureHasher::new(HashOptions::default(), &HashKey::default()).unwrap();
+    let (mut scratch, mut batch) = (EncoderScratch::default(), Batch::default());
+    let parser = Parser::default();
+    for (record, names) in [
+        (r#"{"label":{"a":1}}"#, vec!["a"]),
+        (r#"{"label":{"a":1,"b":1,"c":9}}"#, vec!["a"]),
+        (r#"{"label":{"c":1}}"#, vec!["a", "c"]),
+    ] {
+        let mut encoder = Encoder::new(&hasher, &mut scratch, &mut batch);
+        match parser.parse(record.as_bytes(), &mut encoder) {
+            Ok(()) => encoder.finish().unwrap(),
+            Err(_) => encoder.abandon(),
+        }
+        assert_eq!(batch.task_names(), names);
+    }
+    assert_eq!(batch.targets(1).first().and_then(|target| target.task), Some(1));
+}
+
+#[test]
+fn options_read_from_data_refuse_unknown_keys_and_fill_in_defaults() {
+    let options: ParseOptions = serde_json::from_str(r#"{"flat":true}"#).unwrap();
+    assert_eq!(options, ParseOptions { flat: true, ..ParseOptions::default() });
+    assert!(serde_json::from_str::<ParseOptions>(r#"{"falt":true}"#).is_err());
+}
+
+/// The rules once more, over a tree, as plainly as can be.
+fn naive(value: &Value, path: &str, told: &mut Vec<String>) -> Result<(), ()> {
+    match value {
+        Value::Null | Value::Bool(false) => {}
+        Value::Bool(true) => told.push(format!("{path}: number 1")),
+        Value::String(text) => told.push(format!("{path}: category {text:?}")),
+        Value::Number(number) => match (number.as_i64().map(i128::from), number.as_u64().map(i128::from)) {
+            (Some(n), _) | (_, Some(n)) => told.push(format!("{path}: integer {n} as {}", short(n as f32))),
+            _ => {
+                let value = number.as_f64().unwrap() as f32;
+                if !value.is_finite() {
+                    return Err(());
+                }
+                if value != 0.0 {
+                    told.push(format!("{path}: number {}", short(value)));
+                }
+            }
+        },
+        Value::Object(map) => {
+            for (key, value) in map {
+                let below = if path.is_empty() { key.clone() } else { format!("{path}>{key}") };
+                naive(value, &below, told)?;
+            }
+        }
+        Value::Array(elements) => {
+            for (index, element) in elements.iter().enumerate() {
+                let indexed = !matches!(element, Value::String(_) | Value::Object(_));
+                naive(element, &if indexed { format!("{path}>#{index}") } else { path.to_owned() }, told)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        (-1e3..1e3).prop_map(Value::from),
+        ".{0,6}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(5, 40, 6, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            proptest::collection::vec((".{1,4}", inner), 0..6)
+                .prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
+        ]
+    })
+}
+
+/// Parses into a batch and returns what it holds, or the error.
+fn encoded(record: &[u8]) -> Result<String, ParseError> {
+    let hasher = FeatureHasher::new(HashOptions::default(), &HashKey::default()).unwrap();
+    let (mut scratch, mut batch) = (EncoderScratch::default(), Batch::default());
+    let mut encoder = Encoder::new(&hasher, &mut scratch, &mut batch);
+    Parser::default().parse(record, &mut encoder)?;
+    encoder.finish().unwrap();
+    Ok(format!("{:?}", batch.row(0)))
+}
+
+proptest! {
+    #[test]
+    fn any_json_is_read_as_a_naive_walker_reads_its_tree(features in json()) {
+        let features = serde_json::json!({ "root": features });
+        let record = serde_json::json!({ "features": features, "other": features }).to_string();
+        let mut expected = Vec::new();
+        let walked = naive(&features, "", &mut expected);
+        match events(&Parser::default(), record.as_bytes()) {
+            Ok(mut told) => {
+                walked.unwrap();
+                told.sort();
+                expected.sort();
+                prop_assert_eq!(told, expected);
+            }
+            Err(error) => {
+                prop_assert!(walked.is_err());
+                prop_assert!(matches!(error.fault, Fault::Number { .. }), "{}", error);
+            }
+        }
+    }
+
+    #[test]
+    fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        if let Err(error) = encoded(&bytes) {
+            prop_assert!(error.byte <= bytes.len());
+        }
+    }
+
+    #[test]
+    fn a_mutated_record_is_refused_at_a_byte_of_it_or_read_the_same_twice(
+        features in json(),
+        at in any::<prop::sample::Index>(),
+        new in any::<u8>(),
+        remove in any::<bool>(),
+    ) {
+        let mut record =
+            serde_json::json!({ "id": 1, "label": {"a": 1}, "features": {"x": features} }).to_string().into_bytes();
+        let at = at.index(record.len());
+        if remove {
+            record.truncate(at);
+        } else {
+            record[at] = new;
+        }
+        let (first, second) = (encoded(&record), encoded(&record));
+        prop_assert_eq!(&first, &second);
+        match first {
+            Ok(_) => prop_assert!(serde_json::from_slice::<Value>(&record).is_ok()),
+            Err(error) => prop_assert!(error.byte <= record.len()),
+        }
+    }
+}
