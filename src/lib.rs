@@ -16,4 +16,10 @@ pub mod parse;
 pub mod hash;
 
 // state
+pub mod kernel;
+pub mod optim;
 pub mod table;
+
+// learning
+pub mod model;
+pub mod learner;

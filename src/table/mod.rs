@@ -15,15 +15,14 @@
 //! is one bit test per changed row, and memory for at most a tenth of the rows: beyond it [`Table::make_room`] waits.
 
 mod cut;
-mod init;
 mod lease;
 mod stripe;
 
 pub use cut::CutRows;
-pub use init::Init;
 pub use lease::{Lease, StripeSet};
 
 use crate::batch::{MAX_BUCKETS, Slot};
+pub use crate::optim::Init;
 use crate::sync::{AtomicUsize, Mutex, Ordering, lock};
 use stripe::{ROWS_PER_WORD, Stripe};
 

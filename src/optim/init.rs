@@ -7,7 +7,7 @@ use crate::batch::Slot;
 pub enum Init {
     /// All zeros.
     Zeros,
-    /// `columns` floats from `start` on are N(0, `scale`²), the rest 0.
+    /// `columns` floats from `start` on are N(0, `scale`²), then come constants; the rest is 0.
     Normal {
         /// First random column.
         start: usize,
@@ -15,6 +15,8 @@ pub enum Init {
         columns: usize,
         /// Standard deviation.
         scale: f32,
+        /// Constants right after the random columns.
+        tail: &'static [f32],
     },
 }
 
@@ -22,10 +24,13 @@ impl Init {
     /// Fills `row` with its initial values.
     pub fn fill(&self, seed: u64, slot: Slot, row: &mut [f32]) {
         row.fill(0.0);
-        if let Self::Normal { start, columns, scale } = *self {
+        if let Self::Normal { start, columns, scale, tail } = *self {
             let mut random = SplitMix64(mix(seed ^ mix(u64::from(slot.0).wrapping_add(GOLDEN))));
             for value in row.iter_mut().skip(start).take(columns) {
                 *value = random.normal() * scale;
+            }
+            for (value, &constant) in row.iter_mut().skip(start + columns).zip(tail) {
+                *value = constant;
             }
         }
     }

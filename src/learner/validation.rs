@@ -1,0 +1,262 @@
+//! Progressive validation: how good the predictions were, each made before its label was learned.
+//!
+//! Weighted means in f64, an AUC from a fixed histogram (memory does not grow, and two runs add in the same order, so
+//! figures are deterministic). Nothing here feeds back into learning.
+
+use crate::model::Loss;
+use serde::{Deserialize, Serialize};
+
+const BINS: usize = 4096;
+/// Examples per window block; the reported window is the last one to two blocks.
+pub const WINDOW: u64 = 10_000;
+
+/// Figures over some stretch of examples. Those that do not apply to the loss are absent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Examples with a label and a weight above 0.
+    pub examples: u64,
+    /// Weighted mean of the loss; nats for logistic.
+    pub loss: f64,
+    /// Weighted mean of −ln(likelihood): logistic only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logloss: Option<f64>,
+    /// Root of the weighted mean squared error: squared, quantile and poisson.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rmse: Option<f64>,
+    /// Area under the ROC curve: logistic and hinge, once both classes were seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auc: Option<f64>,
+    /// Mean prediction / mean label: logistic, squared and poisson.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<f64>,
+    /// Log loss / entropy of the base rate (He et al. 2014): logistic. Below 1: better than the base rate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub normalized_entropy: Option<f64>,
+    /// Weighted mean of the labels.
+    pub mean_label: f64,
+    /// Weighted mean of the predictions.
+    pub mean_prediction: f64,
+}
+
+/// Sums over a stretch of examples.
+#[derive(Debug, Clone, PartialEq)]
+struct Sums {
+    examples: u64,
+    weight: f64,
+    loss: f64,
+    label: f64,
+    prediction: f64,
+    squares: f64,
+    /// Weight of positives and of negatives by score, `[2, BINS]`; empty where AUC does not apply.
+    histogram: Vec<f64>,
+}
+
+impl Sums {
+    fn new(loss: Loss) -> Self {
+        let bins = if matches!(loss, Loss::Logistic | Loss::Hinge) { 2 * BINS } else { 0 };
+        let histogram = vec![0.0; bins];
+        Self { examples: 0, weight: 0.0, loss: 0.0, label: 0.0, prediction: 0.0, squares: 0.0, histogram }
+    }
+
+    fn add(&mut self, loss: Loss, prediction: f64, label: f64, weight: f64) {
+        self.examples += 1;
+        self.weight += weight;
+        self.loss += weight * loss.value(prediction, label);
+        self.label += weight * label;
+        self.prediction += weight * prediction;
+        self.squares += weight * (prediction - label) * (prediction - label);
+        if let Some((positive, negative)) = self.histogram.split_at_mut_checked(BINS) {
+            let bin = bin(loss, prediction);
+            if let (Some(positive), Some(negative)) = (positive.get_mut(bin), negative.get_mut(bin)) {
+                *positive += weight * label;
+                *negative += weight * (1.0 - label);
+            }
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.examples += other.examples;
+        self.weight += other.weight;
+        self.loss += other.loss;
+        self.label += other.label;
+        self.prediction += other.prediction;
+        self.squares += other.squares;
+        for (sum, other) in self.histogram.iter_mut().zip(&other.histogram) {
+            *sum += other;
+        }
+    }
+
+    fn clear(&mut self) {
+        let mut histogram = std::mem::take(&mut self.histogram);
+        histogram.fill(0.0);
+        *self = Self { histogram, ..Self::new(Loss::Squared) };
+    }
+
+    fn auc(&self) -> Option<f64> {
+        let (positive, negative) = self.histogram.split_at_checked(BINS)?;
+        let (mut below, mut ordered) = (0.0, 0.0);
+        for (positive, negative) in positive.iter().zip(negative) {
+            ordered += positive * (below + 0.5 * negative);
+            below += negative;
+        }
+        let pairs = positive.iter().sum::<f64>() * below;
+        (pairs > 0.0).then(|| ordered / pairs)
+    }
+
+    fn report(&self, loss: Loss) -> Report {
+        let mean = |sum: f64| if self.weight > 0.0 { sum / self.weight } else { 0.0 };
+        let (label, prediction) = (mean(self.label), mean(self.prediction));
+        let logistic = matches!(loss, Loss::Logistic);
+        let entropy = Loss::Logistic.value(label, label);
+        let calibrated = matches!(loss, Loss::Logistic | Loss::Squared | Loss::Poisson) && label != 0.0;
+        let errors = matches!(loss, Loss::Squared | Loss::Quantile(_) | Loss::Poisson);
+        Report {
+            examples: self.examples,
+            loss: mean(self.loss),
+            logloss: logistic.then(|| mean(self.loss)),
+            rmse: errors.then(|| mean(self.squares).sqrt()),
+            auc: self.auc(),
+            calibration: calibrated.then(|| prediction / label),
+            normalized_entropy: (logistic && entropy > 0.0).then(|| mean(self.loss) / entropy),
+            mean_label: label,
+            mean_prediction: prediction,
+        }
+    }
+
+    fn state(&self, out: &mut Vec<f64>) {
+        out.extend([self.examples as f64, self.weight, self.loss, self.label, self.prediction, self.squares]);
+        out.extend(&self.histogram);
+    }
+
+    fn restore(&mut self, state: &[f64]) -> bool {
+        let Some((&[examples, weight, loss, label, prediction, squares], histogram)) =
+            state.split_first_chunk()
+        else {
+            return false;
+        };
+        if histogram.len() != self.histogram.len() {
+            return false;
+        }
+        let histogram = histogram.to_vec();
+        *self = Self { examples: examples as u64, weight, loss, label, prediction, squares, histogram };
+        true
+    }
+}
+
+/// Monotone in the prediction. Logistic: the leading bits of the odds (an exponent and six bits of mantissa: 1.6 %
+/// wide). Hinge: linear in ±8.
+fn bin(loss: Loss, prediction: f64) -> usize {
+    if loss == Loss::Logistic {
+        let odds = (prediction / (1.0 - prediction)).clamp(2.0_f64.powi(-32), 2.0_f64.powi(31)) as f32;
+        return (odds.to_bits() >> 17).saturating_sub((127 - 32) << 6).min(BINS as u32 - 1) as usize;
+    }
+    ((prediction.clamp(-8.0, 8.0) + 8.0) / 16.0 * (BINS - 1) as f64) as usize
+}
+
+/// See the [module](self).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Validation {
+    loss: Loss,
+    whole: Sums,
+    previous: Sums,
+    current: Sums,
+}
+
+impl Validation {
+    /// Nothing seen.
+    pub fn new(loss: Loss) -> Self {
+        Self { loss, whole: Sums::new(loss), previous: Sums::new(loss), current: Sums::new(loss) }
+    }
+
+    /// Notes a prediction made before its label was learned.
+    pub fn add(&mut self, prediction: f64, label: f64, weight: f64) {
+        if self.current.examples == WINDOW {
+            std::mem::swap(&mut self.previous, &mut self.current);
+            self.current.clear();
+        }
+        self.whole.add(self.loss, prediction, label, weight);
+        self.current.add(self.loss, prediction, label, weight);
+    }
+
+    /// Over the whole life of the model.
+    pub fn report(&self) -> Report {
+        self.whole.report(self.loss)
+    }
+
+    /// Over the last 10,000 to 20,000 examples.
+    pub fn window(&self) -> Report {
+        let mut both = self.previous.clone();
+        both.merge(&self.current);
+        both.report(self.loss)
+    }
+
+    /// All state, exactly.
+    pub fn state(&self) -> Vec<f64> {
+        let mut out = Vec::new();
+        for sums in [&self.whole, &self.previous, &self.current] {
+            sums.state(&mut out);
+        }
+        out
+    }
+
+    /// Takes up what [`Validation::state`] returned. `false`: not such a state.
+    pub fn restore(&mut self, state: &[f64]) -> bool {
+        let third = state.len() / 3;
+        let parts = [&mut self.whole, &mut self.previous, &mut self.current];
+        third > 0 && parts.into_iter().zip(state.chunks(third)).all(|(sums, part)| sums.restore(part))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stream() -> impl Iterator<Item = (f64, f64)> {
+        (0..30_000u32).map(|i| {
+            let p = f64::from(i.wrapping_mul(2_654_435_761) >> 8) / f64::from(1u32 << 24);
+            (
+                p.clamp(0.001, 0.999),
+                f64::from(u8::from(i.wrapping_mul(40_503) >> 16 & 255 < (p * 256.0) as u32)),
+            )
+        })
+    }
+
+    #[test]
+    fn auc_is_that_of_sorting() {
+        let mut validation = Validation::new(Loss::Logistic);
+        let mut sorted: Vec<_> = stream().collect();
+        sorted.iter().for_each(|&(p, y)| validation.add(p, y, 1.0));
+        sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let (mut below, mut ordered) = (0.0, 0.0);
+        for (_, y) in &sorted {
+            if *y == 1.0 { ordered += below } else { below += 1.0 }
+        }
+        let exact = ordered / (below * (sorted.len() as f64 - below));
+        let auc = validation.report().auc.unwrap();
+        assert!((auc - exact).abs() < 1e-3, "{auc} beside {exact}");
+    }
+
+    #[test]
+    fn a_perfect_base_rate_has_entropy_and_calibration_one() {
+        let mut validation = Validation::new(Loss::Logistic);
+        (0..1000).for_each(|i| validation.add(0.25, f64::from(u8::from(i % 4 == 0)), 2.0));
+        let report = validation.report();
+        assert!((report.normalized_entropy.unwrap() - 1.0).abs() < 1e-12);
+        assert!((report.calibration.unwrap() - 1.0).abs() < 1e-12);
+        assert_eq!(report.auc, Some(0.5));
+        assert_eq!(report.rmse, None);
+    }
+
+    #[test]
+    fn the_window_forgets_and_the_state_does_not() {
+        let mut validation = Validation::new(Loss::Squared);
+        (0..15_000).for_each(|_| validation.add(1.0, 0.0, 1.0));
+        (0..25_000).for_each(|_| validation.add(0.0, 0.0, 1.0));
+        assert_eq!(validation.window().rmse, Some(0.0));
+        assert!(validation.report().rmse.unwrap() > 0.5);
+        let mut other = Validation::new(Loss::Squared);
+        assert!(other.restore(&validation.state()));
+        assert_eq!(other, validation);
+        assert!(!Validation::new(Loss::Logistic).restore(&validation.state()));
+    }
+}

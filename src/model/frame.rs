@@ -1,0 +1,299 @@
+//! The frame in which experts see labels, and how they answer one.
+//!
+//! Experts work on scores of order 1 whatever the labels are. For squared and quantile loss a label y becomes
+//! z = (y − mean)/deviation with the running mean and deviation of the labels (this one included, so that |z| cannot
+//! explode); for poisson, scores are log-ratios to the running mean, and a running dispersion φ scales the likelihood.
+//! So predictions are equivariant in the label's unit and, where it has one, its origin.
+//!
+//! An expert of gradient type is answered with dL/dscore, one of Newton type with gradient and curvature of a
+//! log-likelihood: logistic p(1−p); squared 1/r with r the expert's own running squared error; quantile by a density of
+//! the residual of about 1.4·q(1−q)/E|e|; poisson μ/φ. Hinge's Newton experts learn log-odds.
+
+use super::Loss;
+use crate::kernel;
+
+/// Scores of logistic, hinge and poisson experts are kept in ±20; standardized ones in ±100.
+const SCORE_MAX: f32 = 20.0;
+const STANDARD_MAX: f32 = 100.0;
+/// Log-odds of a prediction are kept in ±12.
+const LOG_ODDS_MAX: f64 = 12.0;
+/// Curvature the mixer assumes for the hinge.
+const HINGE_CURVATURE: f64 = 0.25;
+/// Floor of the logistic curvature of the mixers.
+const MIXER_CURVATURE: f64 = 1e-5;
+
+/// Running label statistics and the mixture's own running error.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Frame {
+    pub(super) loss: Loss,
+    pub(super) examples: f64,
+    mean: f64,
+    variance: f64,
+    low: f64,
+    high: f64,
+    /// Squared: running squared error; quantile: running absolute error; poisson: dispersion φ.
+    error: f64,
+}
+
+/// A label as experts see it, and the running-average rate of this record.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen {
+    label: f64,
+    z: f32,
+    rate: f32,
+    log_mean: f64,
+    dispersion: f64,
+}
+
+/// Gradient and curvature by score, for each of `N` experts.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Response<const N: usize> {
+    pub(super) gradient: [f32; N],
+    pub(super) curvature: [f32; N],
+}
+
+/// Scores of `N` experts: as summed, and as they enter the mixer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scores<const N: usize> {
+    pub(super) raw: [f32; N],
+    pub(super) mixed: [f32; N],
+    /// Experts from this index on are of Newton type.
+    pub(super) newton_from: usize,
+    /// Least logistic curvature of a Newton expert.
+    pub(super) least_curvature: f32,
+}
+
+impl Frame {
+    pub(super) fn new(loss: Loss) -> Self {
+        Self { loss, examples: 0.0, mean: 0.0, variance: 0.0, low: 0.0, high: 0.0, error: 1.0 }
+    }
+
+    /// A score within its bounds.
+    #[inline]
+    pub(super) fn clip(&self, score: f32) -> f32 {
+        let limit = if self.is_standard() { STANDARD_MAX } else { SCORE_MAX };
+        score.max(-limit).min(limit)
+    }
+
+    /// Whether a doubtful expert's score should be shrunk before it is mixed: log-odds are (MacKay 1992).
+    #[inline]
+    pub(super) fn shrinks(&self) -> bool {
+        matches!(self.loss, Loss::Logistic | Loss::Hinge)
+    }
+
+    fn is_standard(&self) -> bool {
+        matches!(self.loss, Loss::Squared | Loss::Quantile(_))
+    }
+
+    fn deviation(&self) -> f64 {
+        if self.variance > 0.0 { self.variance.sqrt() } else { 1.0 }
+    }
+
+    fn log_mean(&self) -> f64 {
+        match (self.mean > 0.0, self.examples > 0.0) {
+            (true, _) => libm::log(self.mean),
+            (false, true) => libm::log(0.5 / self.examples),
+            (false, false) => 0.0,
+        }
+    }
+
+    /// The prediction that a mixed score stands for.
+    pub(super) fn prediction(&self, score: f64) -> f64 {
+        match self.loss {
+            Loss::Logistic => self.loss.link(score.clamp(-LOG_ODDS_MAX, LOG_ODDS_MAX)),
+            Loss::Hinge => score.clamp(-1.0, 1.0),
+            Loss::Poisson if self.examples == 0.0 => 1.0,
+            Loss::Poisson => {
+                let limit = f64::from(SCORE_MAX);
+                libm::exp(score.clamp(-limit, limit) + self.log_mean()).min(self.high.max(self.mean))
+            }
+            Loss::Squared | Loss::Quantile(_) if self.examples == 0.0 => 0.0,
+            Loss::Squared | Loss::Quantile(_) => {
+                (self.mean + self.deviation() * score).clamp(self.low, self.high)
+            }
+        }
+    }
+
+    /// Takes a label in.
+    pub(super) fn see(&mut self, label: f32) -> Seen {
+        let label = f64::from(label);
+        let (log_mean, dispersion) = match self.loss {
+            Loss::Poisson => (self.log_mean(), self.error.max(1e-9)),
+            _ => (0.0, 1.0),
+        };
+        let before = self.examples;
+        self.examples += 1.0;
+        if !matches!(self.loss, Loss::Logistic | Loss::Hinge) {
+            self.take(label);
+        }
+        let limit = f64::from(STANDARD_MAX);
+        let z = ((label - self.mean) / self.deviation()).clamp(-limit, limit) as f32;
+        let count = if self.loss == Loss::Poisson { before } else { self.examples };
+        Seen { label, z, rate: 1.0 / (count + 5.0).min(1000.0) as f32, log_mean, dispersion }
+    }
+
+    fn take(&mut self, label: f64) {
+        if self.examples == 1.0 {
+            (self.low, self.high) = (label, label);
+        }
+        self.low = self.low.min(label);
+        self.high = self.high.max(label);
+        let k = 1.0 / self.examples;
+        let from_mean = label - self.mean;
+        self.mean += from_mean * k;
+        self.variance = self.variance * (1.0 - k) + from_mean * (label - self.mean) * k;
+    }
+
+    /// What each expert is told. `errors`: their running errors, updated.
+    #[inline]
+    pub(super) fn respond<const N: usize>(
+        &self,
+        seen: &Seen,
+        scores: &Scores<N>,
+        errors: &mut [f32; N],
+    ) -> Response<N> {
+        match self.loss {
+            Loss::Logistic => logistic(seen, scores),
+            Loss::Hinge => hinge(seen, scores),
+            Loss::Squared => squared(seen, scores, errors),
+            Loss::Quantile(tau) => quantile(seen, scores, errors, tau as f32),
+            Loss::Poisson => poisson(self.mean_before(seen), seen, scores),
+        }
+    }
+
+    fn mean_before(&self, seen: &Seen) -> f64 {
+        libm::exp(seen.log_mean)
+    }
+
+    /// Gradient, curvature and loss of the mixed score. Call [`Frame::note_before`] first.
+    pub(super) fn respond_mixed(&self, seen: &Seen, score: f64) -> (f64, f64, f64) {
+        let z = f64::from(seen.z);
+        match self.loss {
+            Loss::Logistic => {
+                let p = self.loss.link(score);
+                (p - seen.label, (p * (1.0 - p)).max(MIXER_CURVATURE), self.loss.value(p, seen.label))
+            }
+            Loss::Hinge => {
+                let gradient = self.loss.gradient(score, seen.label);
+                (gradient, HINGE_CURVATURE, self.loss.value(score, seen.label))
+            }
+            Loss::Squared => {
+                let curvature = 1.0 / self.error.max(1e-9);
+                let error = (score - z).clamp(-f64::from(STANDARD_MAX), f64::from(STANDARD_MAX));
+                (error * curvature, curvature, 0.5 * error * error * curvature)
+            }
+            Loss::Quantile(tau) => {
+                let density = 1.4 / self.error.max(1e-4);
+                let curvature = density * density * (tau * (1.0 - tau)).max(1e-3);
+                (self.loss.gradient(score, z) * density, curvature, self.loss.value(score, z) * density)
+            }
+            Loss::Poisson => {
+                let limit = f64::from(SCORE_MAX);
+                let mean = libm::exp(score.clamp(-limit, limit) + seen.log_mean);
+                let gradient = ((mean - seen.label) / seen.dispersion).clamp(-1e6, 1e6);
+                let curvature = (mean.max(seen.label / 4.0) / seen.dispersion).clamp(1e-5, 1e6);
+                (gradient, curvature, 0.5 * self.loss.value(mean, seen.label) / seen.dispersion)
+            }
+        }
+    }
+
+    /// Takes the error of the mixed score into its running average, where the mixers' step needs it.
+    pub(super) fn note_before(&mut self, seen: &Seen, score: f64) {
+        if self.is_standard() {
+            self.note_error(seen, score);
+        }
+    }
+
+    /// The same for poisson, whose dispersion is that before the record.
+    pub(super) fn note_after(&mut self, seen: &Seen, score: f64) {
+        if self.loss == Loss::Poisson {
+            self.note_error(seen, score);
+        }
+    }
+
+    fn note_error(&mut self, seen: &Seen, score: f64) {
+        let rate = f64::from(seen.rate);
+        let limit = f64::from(STANDARD_MAX);
+        let error = (score - f64::from(seen.z)).clamp(-limit, limit);
+        let now = match self.loss {
+            Loss::Squared => error * error,
+            Loss::Quantile(_) => error.abs(),
+            Loss::Poisson => {
+                let limit = f64::from(SCORE_MAX);
+                let mean = libm::exp(score.clamp(-limit, limit) + seen.log_mean);
+                ((seen.label - mean) * (seen.label - mean) / mean.max(1e-9)).min(1e12)
+            }
+            Loss::Logistic | Loss::Hinge => return,
+        };
+        self.error += (now - self.error) * rate;
+    }
+
+    pub(super) fn state(&self, out: &mut Vec<f64>) {
+        out.extend([self.examples, self.mean, self.variance, self.low, self.high, self.error]);
+    }
+
+    pub(super) fn restore(&mut self, state: &mut impl Iterator<Item = f64>) -> Option<()> {
+        let Self { examples, mean, variance, low, high, error, .. } = self;
+        for place in [examples, mean, variance, low, high, error] {
+            *place = state.next()?;
+        }
+        Some(())
+    }
+}
+
+#[inline]
+fn logistic<const N: usize>(seen: &Seen, scores: &Scores<N>) -> Response<N> {
+    let (p, y) = (kernel::sigmoid(scores.mixed), seen.label as f32);
+    let gradient = p.map(|p| p - y);
+    Response { gradient, curvature: p.map(|p| (p * (1.0 - p)).max(scores.least_curvature)) }
+}
+
+fn hinge<const N: usize>(seen: &Seen, scores: &Scores<N>) -> Response<N> {
+    let mut response = logistic(seen, scores);
+    for l in 0..scores.newton_from {
+        response.gradient[l] = Loss::Hinge.gradient(f64::from(scores.raw[l]), seen.label) as f32;
+    }
+    response
+}
+
+fn squared<const N: usize>(seen: &Seen, scores: &Scores<N>, errors: &mut [f32; N]) -> Response<N> {
+    let mut response = Response { gradient: [0.0; N], curvature: [1.0; N] };
+    for l in 0..N {
+        let error = (scores.raw[l] - seen.z).max(-STANDARD_MAX).min(STANDARD_MAX);
+        errors[l] += (error * error - errors[l]) * seen.rate;
+        response.curvature[l] = 1.0 / errors[l].max(1e-6);
+        response.gradient[l] = if l < scores.newton_from { error } else { error * response.curvature[l] };
+    }
+    response
+}
+
+fn quantile<const N: usize>(seen: &Seen, scores: &Scores<N>, errors: &mut [f32; N], tau: f32) -> Response<N> {
+    let mut response = Response { gradient: [0.0; N], curvature: [1.0; N] };
+    let loss = Loss::Quantile(f64::from(tau));
+    for l in 0..N {
+        errors[l] += ((scores.raw[l] - seen.z).abs() - errors[l]) * seen.rate;
+        let density = 1.4 / errors[l].max(1e-4);
+        response.curvature[l] = density * density * (tau * (1.0 - tau)).max(1e-3);
+        let slope = loss.gradient(f64::from(scores.raw[l]), f64::from(seen.z)) as f32;
+        response.gradient[l] = if l < scores.newton_from { slope } else { slope * density };
+    }
+    response
+}
+
+fn poisson<const N: usize>(mean: f64, seen: &Seen, scores: &Scores<N>) -> Response<N> {
+    let mut response = Response { gradient: [0.0; N], curvature: [1.0; N] };
+    let (label, dispersion) = (seen.label, seen.dispersion);
+    let unit = (mean * dispersion).sqrt();
+    for l in 0..N {
+        let predicted = libm::exp(f64::from(scores.raw[l]) + seen.log_mean);
+        // Curvature is bounded below by a quarter of the label: no wild step from far below.
+        response.curvature[l] = (predicted.max(label / 4.0) / dispersion).clamp(1e-5, 1e6) as f32;
+        let gradient = if l < scores.newton_from {
+            ((predicted - label) / unit).clamp(-100.0, 100.0)
+        } else {
+            ((predicted - label) / dispersion).clamp(-1e6, 1e6)
+        };
+        response.gradient[l] = gradient as f32;
+    }
+    response
+}

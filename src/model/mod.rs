@@ -1,0 +1,39 @@
+//! From summed embeddings to predictions, and back to gradients.
+//!
+//! A [`Head`] is a pure function of the sums of a record and of its own small state: it never names the table. The
+//! learner hands it sums, takes its [`Head::Step`] and scatters it to the rows the sums came from.
+
+mod bilinear;
+mod frame;
+mod loss;
+mod mixer;
+mod mixture;
+mod plain;
+
+pub use bilinear::{BilinearForward, BilinearMixture};
+pub use loss::Loss;
+pub use mixture::{Forward, Mixture};
+pub use plain::{PlainHead, Score};
+
+/// A prediction function that learns.
+pub trait Head: Send {
+    /// What a record's rows were summed to.
+    type Sums;
+    /// What the rows are told.
+    type Step;
+    /// A prediction with what learning from it needs.
+    type Forward: Copy;
+
+    /// Examples learned so far.
+    fn examples(&self) -> f64;
+    /// Predicts; changes nothing.
+    fn forward(&self, sums: &Self::Sums) -> Self::Forward;
+    /// The prediction as users see it: the probability (logistic), the mean (poisson), else the score.
+    fn prediction(&self, forward: &Self::Forward) -> f64;
+    /// Learns `label` (in the loss' range) with importance `weight` > 0, and says how the rows should move.
+    fn learn(&mut self, sums: &Self::Sums, forward: &Self::Forward, label: f32, weight: f32) -> Self::Step;
+    /// All state, exactly; see [`Head::restore`].
+    fn state(&self) -> Vec<f64>;
+    /// Takes up what [`Head::state`] returned. `false`: not the state of such a head; nothing changed.
+    fn restore(&mut self, state: &[f64]) -> bool;
+}

@@ -1,0 +1,251 @@
+//! The self-tuning row of a factorization machine: the eight lanes, and two Bayesian machines of `K` factors each.
+//!
+//! ```text
+//! row = lanes[16] v[2][K] w[2] s[2] p[2]
+//! ```
+//!
+//! Each machine has a weight w with variance s and factors v with one shared variance p, all moved by an extended
+//! Kalman filter with a diagonal covariance: a coordinate's step is its own variance, divided by 1 + h·V with V the
+//! variance of the record's score. No rate is left to choose. The first machine assumes a standing world, the second
+//! lets its variances drift upwards at each touch. Interactions as in Rendle (2010); numbers enter them as
+//! x/(1+|x|), and records with more than ten features are scaled by √(10/n), so that pairs do not outweigh the rest.
+
+use super::lanes::{LaneStep, LaneSums, Lanes};
+use super::{Init, Input, RowRule, SIDE};
+use crate::kernel::LANES;
+
+/// Factorization machines in a row.
+pub const MACHINES: usize = 2;
+
+const LANE_FLOATS: usize = 2 * LANES;
+const PRIOR_WEIGHT: [f32; MACHINES] = [0.05, 0.05];
+const PRIOR_FACTOR: [f32; MACHINES] = [0.2, 0.1];
+const DRIFT_WEIGHT: [f32; MACHINES] = [0.0, 1e-4];
+const DRIFT_FACTOR: [f32; MACHINES] = [0.0, 3e-5];
+const VARIANCE_MIN: f32 = 1e-6;
+const WEIGHT_MAX: f32 = 1e4;
+const FACTOR_MAX: f32 = 1e2;
+const INIT_SCALE: f32 = 0.04;
+/// w, s and p of both machines in a fresh row.
+const FRESH: [f32; 3 * MACHINES] =
+    [0.0, 0.0, PRIOR_WEIGHT[0], PRIOR_WEIGHT[1], PRIOR_FACTOR[0], PRIOR_FACTOR[1]];
+
+/// See the [module](self).
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Bilinear<const K: usize>;
+
+/// Sums of one machine over a record's rows.
+#[derive(Debug, Clone, Copy)]
+pub struct MachineSums<const K: usize> {
+    /// Σ x·w.
+    pub linear: f32,
+    /// Σ x²·s.
+    pub linear_variance: f32,
+    /// Σ u·v.
+    pub factors: [f32; K],
+    /// Σ (u·v)².
+    pub squares: [f32; K],
+    /// Σ p·u².
+    pub variance: f32,
+    /// Σ p·u²·(u·v).
+    pub variance_factors: [f32; K],
+    /// Σ p·u²·(u·v)².
+    pub variance_squares: [f32; K],
+}
+
+/// Sums of a record.
+#[derive(Debug, Clone, Copy)]
+pub struct BilinearSums<const K: usize> {
+    /// Of the lanes.
+    pub lanes: LaneSums,
+    /// Of the machines.
+    pub machines: [MachineSums<K>; MACHINES],
+    /// Rows summed.
+    pub rows: f32,
+}
+
+/// What the rows of one record are told.
+#[derive(Debug, Clone, Copy)]
+pub struct BilinearStep<const K: usize> {
+    /// For the lanes.
+    pub lanes: LaneStep,
+    /// Per machine: −dL/dscore / (1 + h·V).
+    pub innovation: [f32; MACHINES],
+    /// Per machine: h / (1 + h·V), h the curvature of the loss.
+    pub precision: [f32; MACHINES],
+    /// Factor sums, scaled.
+    pub factors: [[f32; K]; MACHINES],
+    /// √(10/rows), 1 at most.
+    pub scale: f32,
+}
+
+impl<const K: usize> MachineSums<K> {
+    const ZERO: Self = Self {
+        linear: 0.0,
+        linear_variance: 0.0,
+        factors: [0.0; K],
+        squares: [0.0; K],
+        variance: 0.0,
+        variance_factors: [0.0; K],
+        variance_squares: [0.0; K],
+    };
+
+    #[inline]
+    fn add(&mut self, machine: Machine<'_, K>, input: Input) {
+        let Input { x, u } = input;
+        self.linear += x * machine.weight;
+        self.linear_variance += x * x * machine.weight_variance;
+        let variance = machine.factor_variance * u * u;
+        self.variance += variance;
+        for f in 0..K {
+            let t = u * machine.factors[f];
+            self.factors[f] += t;
+            self.squares[f] += t * t;
+            self.variance_factors[f] += variance * t;
+            self.variance_squares[f] += variance * t * t;
+        }
+    }
+}
+
+/// One machine's part of a row.
+#[derive(Clone, Copy)]
+struct Machine<'a, const K: usize> {
+    factors: &'a [f32; K],
+    weight: f32,
+    weight_variance: f32,
+    factor_variance: f32,
+}
+
+#[inline]
+fn machines<const K: usize>(row: &[f32]) -> Option<[Machine<'_, K>; MACHINES]> {
+    let (a, rest) = row.get(LANE_FLOATS..)?.split_first_chunk::<K>()?;
+    let (b, rest) = rest.split_first_chunk::<K>()?;
+    let &[w_a, w_b, s_a, s_b, p_a, p_b] = rest.first_chunk::<{ 3 * MACHINES }>()?;
+    Some([
+        Machine { factors: a, weight: w_a, weight_variance: s_a, factor_variance: p_a },
+        Machine { factors: b, weight: w_b, weight_variance: s_b, factor_variance: p_b },
+    ])
+}
+
+impl<const K: usize> RowRule for Bilinear<K> {
+    type Sums = BilinearSums<K>;
+    type Step = BilinearStep<K>;
+
+    fn width(&self) -> usize {
+        LANE_FLOATS + MACHINES * (K + 3)
+    }
+    fn side(&self) -> usize {
+        SIDE
+    }
+    fn init(&self) -> Init {
+        Init::Normal { start: LANE_FLOATS, columns: MACHINES * K, scale: INIT_SCALE, tail: &FRESH }
+    }
+    #[inline]
+    fn number(&self, side: &[f32], value: f32, examples: f64) -> (Input, [f32; SIDE]) {
+        let (Input { x, .. }, side) = Lanes.number(side, value, examples);
+        (Input { x, u: x / (1.0 + x.abs()) }, side)
+    }
+    fn category(&self, value: f32) -> Input {
+        Input { x: value, u: value.clamp(-1.0, 1.0) }
+    }
+    fn sums(&self) -> BilinearSums<K> {
+        BilinearSums { lanes: LaneSums::default(), machines: [MachineSums::ZERO; MACHINES], rows: 0.0 }
+    }
+    fn reset(&self, sums: &mut BilinearSums<K>) {
+        *sums = self.sums();
+    }
+
+    #[inline]
+    fn gather(&self, row: &[f32], input: Input, sums: &mut BilinearSums<K>) {
+        Lanes.gather(row, input, &mut sums.lanes);
+        let Some(machines) = machines::<K>(row) else { return };
+        for (sums, machine) in sums.machines.iter_mut().zip(machines) {
+            sums.add(machine, input);
+        }
+        sums.rows += 1.0;
+    }
+
+    #[inline]
+    fn update(&self, row: &mut [f32], input: Input, sums: &BilinearSums<K>, step: &BilinearStep<K>) -> bool {
+        let done = Lanes.update(row, input, &sums.lanes, &step.lanes);
+        let Some((a, rest)) = row.get_mut(LANE_FLOATS..).and_then(|row| row.split_first_chunk_mut::<K>())
+        else {
+            return false;
+        };
+        let Some((b, rest)) = rest.split_first_chunk_mut::<K>() else { return false };
+        let Some(tail) = rest.first_chunk_mut::<{ 3 * MACHINES }>() else { return false };
+        for (machine, factors) in [a, b].into_iter().enumerate() {
+            move_weight(machine, tail, input.x, step);
+            move_factors(machine, factors, &mut tail[2 * MACHINES + machine], input, step);
+        }
+        done
+    }
+
+    fn embed(&self, row: &[f32], input: Input, out: &mut [f32]) {
+        if let Some([first, _]) = machines::<K>(row) {
+            crate::kernel::add_scaled(out, input.u, first.factors);
+        }
+    }
+    fn dim(&self) -> usize {
+        K
+    }
+    fn weight(&self, row: &[f32]) -> f32 {
+        Lanes.weight(row)
+    }
+}
+
+#[inline]
+fn move_weight<const K: usize>(
+    machine: usize,
+    tail: &mut [f32; 3 * MACHINES],
+    x: f32,
+    step: &BilinearStep<K>,
+) {
+    let (squared, variance) = (x * x, tail[MACHINES + machine]);
+    let weight = &mut tail[machine];
+    *weight = clip(*weight + variance * x * step.innovation[machine], WEIGHT_MAX);
+    let drift = DRIFT_WEIGHT[machine] * squared.min(1.0);
+    let next = variance - variance * variance * squared * step.precision[machine] + drift;
+    tail[MACHINES + machine] = next.max(VARIANCE_MIN).min(PRIOR_WEIGHT[machine]);
+}
+
+/// d score / d v = u·(F − u·v).
+#[inline]
+fn move_factors<const K: usize>(
+    machine: usize,
+    factors: &mut [f32; K],
+    variance: &mut f32,
+    input: Input,
+    step: &BilinearStep<K>,
+) {
+    let (u, p) = (input.u * step.scale, *variance);
+    let mut squares = [0.0; K];
+    for f in 0..K {
+        let slope = u * (step.factors[machine][f] - u * factors[f]);
+        squares[f] = slope * slope;
+        factors[f] = clip(factors[f] + p * slope * step.innovation[machine], FACTOR_MAX);
+    }
+    let mean = tree_sum(squares) / K as f32;
+    let drift = DRIFT_FACTOR[machine] * input.u * input.u;
+    let next = p - p * p * mean * step.precision[machine] + drift;
+    *variance = next.max(VARIANCE_MIN).min(PRIOR_FACTOR[machine]);
+}
+
+/// The sum in a fixed order: halves, quarters, and so on. `K` is a power of two.
+#[inline]
+fn tree_sum<const K: usize>(mut values: [f32; K]) -> f32 {
+    let mut half = K / 2;
+    while half > 0 {
+        for i in 0..half {
+            values[i] += values[i + half];
+        }
+        half /= 2;
+    }
+    values.first().copied().unwrap_or(0.0)
+}
+
+/// Within ±`limit`, NaN included.
+#[inline]
+fn clip(x: f32, limit: f32) -> f32 {
+    x.max(-limit).min(limit)
+}

@@ -1,0 +1,88 @@
+//! How a row moves, given its gradient.
+//!
+//! A [`RowRule`] says what the floats of a row mean: how it enters the sums of a record and how it answers the
+//! step that the head hands back. Weights and optimizer state lie side by side in the row. Rules hold constants only;
+//! everything that changes while learning is in the rows or in the head. `plain` has the textbook optimizers for a
+//! given learning rate, `lanes` the self-tuning default.
+
+mod bilinear;
+mod factors;
+mod init;
+mod lanes;
+mod options;
+mod plain;
+mod standard;
+
+pub use bilinear::{Bilinear, BilinearStep, BilinearSums, MACHINES};
+pub use factors::{FactorStep, FactorSums, Factors};
+pub use init::Init;
+pub use lanes::{KALMAN_FROM, LaneStep, LaneSums, Lanes};
+pub use options::{LearningRate, OptimizerKind, OptimizerOptions, Schedule};
+pub use plain::{Plain, PlainStep, WeightRule};
+pub use standard::{SIDE, Standardizer};
+
+/// A feature's value as its row sees it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Input {
+    /// For the linear weights.
+    pub x: f32,
+    /// For interactions.
+    pub u: f32,
+}
+
+impl Input {
+    /// The constant feature, which every record has: it takes no part in interactions.
+    pub const CONSTANT: Self = Self { x: 1.0, u: 0.0 };
+
+    /// The same value for both.
+    pub fn plain(value: f32) -> Self {
+        Self { x: value, u: value }
+    }
+}
+
+/// What a row is made of and how it moves.
+pub trait RowRule: Send + Sync {
+    /// What is summed over a record's rows.
+    type Sums: Send;
+    /// What the head hands back for the rows of one record.
+    type Step: Send;
+
+    /// Floats in a row: weights and optimizer state.
+    fn width(&self) -> usize;
+    /// Floats in the side column of numeric features; 0 for none.
+    fn side(&self) -> usize {
+        0
+    }
+    /// Initial values of a row.
+    fn init(&self) -> Init {
+        Init::Zeros
+    }
+    /// A numeric value as the rule wants it, and the side column that results from having seen it. `examples`: how
+    /// many the model will have learned, this one included.
+    fn number(&self, side: &[f32], value: f32, examples: f64) -> (Input, [f32; SIDE]) {
+        let _ = (side, examples);
+        (Input::plain(value), [0.0; SIDE])
+    }
+    /// The value of a categorical feature, usually 1, as the rule wants it.
+    fn category(&self, value: f32) -> Input {
+        Input::plain(value)
+    }
+    /// Sums of no row.
+    fn sums(&self) -> Self::Sums;
+    /// Makes `sums` those of no row again.
+    fn reset(&self, sums: &mut Self::Sums);
+    /// Adds a row `[width]` with value `input`.
+    fn gather(&self, row: &[f32], input: Input, sums: &mut Self::Sums);
+    /// Moves a row `[width]` that entered `sums` with value `input`. `false`: the step was not finite and was dropped.
+    fn update(&self, row: &mut [f32], input: Input, sums: &Self::Sums, step: &Self::Step) -> bool;
+    /// Adds the row's embedding, if the rule has one, to `out` `[dim]`.
+    fn embed(&self, row: &[f32], input: Input, out: &mut [f32]) {
+        let _ = (row, input, out);
+    }
+    /// Length of the embedding; 0 for none.
+    fn dim(&self) -> usize {
+        0
+    }
+    /// The row's weight as one number, for norms: its score for a value of 1.
+    fn weight(&self, row: &[f32]) -> f32;
+}

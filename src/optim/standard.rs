@@ -1,0 +1,120 @@
+//! Numeric features on a common scale, learned as they come.
+//!
+//! A number may be 1e-6 or 1e9, centred or not, dense or rare, clean or full of outliers; a learner with one set of
+//! rates needs it near ±1. Each numeric feature keeps four floats beside its row: how often it was seen, mean,
+//! standard deviation, and how far to centre it. An absent feature counts as 0, so only a column that is always
+//! present is centred on its mean; a rare one (a word count) stays sparse. Values enter the statistics clipped to 30
+//! root mean squares, and the standardized value is clipped to ±5, so that one wild record changes little.
+
+/// Floats of the side column.
+pub const SIDE: usize = 4;
+
+const CLIP: f32 = 5.0;
+const WINSOR: f64 = 30.0;
+/// Counts stop at 2^23: the statistics then forget at that rate, and f32 still counts by one.
+const COUNT_MAX: f32 = 8_388_608.0;
+
+/// Running statistics of one numeric feature.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Standardizer {
+    count: f32,
+    mean: f32,
+    deviation: f32,
+    centre: f32,
+}
+
+impl Standardizer {
+    /// From a side column; a missing float counts as 0.
+    #[inline]
+    pub fn load(side: &[f32]) -> Self {
+        match *side {
+            [count, mean, deviation, centre] => Self { count, mean, deviation, centre },
+            _ => Self::default(),
+        }
+    }
+
+    /// Into a side column.
+    #[inline]
+    pub fn store(&self, side: &mut [f32]) {
+        if let [count, mean, deviation, centre] = side {
+            (*count, *mean, *deviation, *centre) = (self.count, self.mean, self.deviation, self.centre);
+        }
+    }
+
+    /// Takes `value` into the statistics and returns it standardized, in ±5. `examples`: records so far, this one
+    /// included.
+    #[inline]
+    pub fn see(&mut self, value: f32, examples: f64) -> f32 {
+        let value = f64::from(value);
+        let (mean, deviation) = (f64::from(self.mean), f64::from(self.deviation));
+        let rms = (mean * mean + deviation * deviation).sqrt();
+        let known = self.count > 0.0 && rms > 0.0;
+        let clipped = if known { value.clamp(-WINSOR * rms, WINSOR * rms) } else { value };
+        self.count = (self.count + 1.0).min(COUNT_MAX);
+        let k = 1.0 / f64::from(self.count);
+        let from_mean = clipped - mean;
+        let mean = mean + from_mean * k;
+        let variance = (deviation * deviation * (1.0 - k) + from_mean * (clipped - mean) * k).max(0.0);
+        self.mean = saturate(mean);
+        self.deviation = saturate(variance.sqrt());
+        self.set_centre(examples);
+        standardized(value, mean, variance, f64::from(self.centre))
+    }
+
+    /// (share of records that hold the feature)^16: near 1 for a dense column, near 0 for any other.
+    #[inline]
+    fn set_centre(&mut self, examples: f64) {
+        if examples <= f64::from(COUNT_MAX) {
+            let share = (f64::from(self.count) / examples.max(1.0)).min(1.0);
+            let squared = share * share;
+            let fourth = squared * squared;
+            let eighth = fourth * fourth;
+            self.centre = (eighth * eighth) as f32;
+        }
+    }
+}
+
+#[inline]
+fn standardized(value: f64, mean: f64, variance: f64, centre: f64) -> f32 {
+    let middle = mean * centre;
+    let off = mean - middle;
+    let spread = (variance + off * off).sqrt().max(1e-6 * mean.abs());
+    if spread > 0.0 { (((value - middle) / spread) as f32).clamp(-CLIP, CLIP) } else { 0.0 }
+}
+
+#[inline]
+fn saturate(x: f64) -> f32 {
+    x.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_scale_and_offset_ends_near_one() {
+        for (scale, offset) in [(1e-6, 0.0), (1e9, 0.0), (1.0, 1e5), (1e-3, -7.0)] {
+            let mut seen = Standardizer::default();
+            let values = (1..=2000).map(|i| f64::from(i * 7919 % 2000) / 1000.0 - 1.0);
+            let last: Vec<f32> = values
+                .enumerate()
+                .map(|(i, v)| seen.see((v * scale + offset) as f32, i as f64 + 1.0))
+                .collect();
+            let squares: f32 = last[1000..].iter().map(|x| x * x).sum();
+            assert!((0.5..2.0).contains(&(squares / 1000.0)), "scale {scale}, offset {offset}: {squares}");
+        }
+    }
+
+    #[test]
+    fn extreme_values_stay_finite() {
+        let mut seen = Standardizer::default();
+        let extremes = [f32::MAX, f32::MIN, f32::MIN_POSITIVE, 1e-45, -1e-45, 1.0, f32::MAX, f32::MAX];
+        for (i, value) in extremes.iter().cycle().take(1000).enumerate() {
+            assert!(seen.see(*value, i as f64 + 1.0).abs() <= CLIP);
+            let mut side = [0.0; SIDE];
+            seen.store(&mut side);
+            assert!(side.iter().all(|x| x.is_finite()), "{side:?}");
+            assert_eq!(Standardizer::load(&side), seen);
+        }
+    }
+}
