@@ -12,5 +12,7 @@ pub mod example;
 pub mod batch;
 
 // in
+#[cfg(feature = "pipeline")]
+pub mod source;
 pub mod parse;
 pub mod hash;
