@@ -12,6 +12,8 @@ pub mod example;
 pub mod batch;
 
 // in
+#[cfg(feature = "pipeline")]
+pub mod source;
 pub mod parse;
 pub mod hash;
 

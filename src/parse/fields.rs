@@ -5,7 +5,8 @@
 
 use super::MAX_TASKS;
 use super::fault::{Fault, from_json, shown};
-use super::walk::{Skip, Stop, Walk};
+use super::skip::Skip;
+use super::walk::{Stop, Walk};
 use crate::example::ExampleSink;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;

@@ -31,6 +31,7 @@
 
 mod fault;
 mod fields;
+mod skip;
 mod walk;
 
 pub use fault::{Fault, ParseError};
