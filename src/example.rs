@@ -60,6 +60,8 @@ pub enum LabelRange {
     NonNegative,
     /// Any number finite in f32: squared and quantile.
     Finite,
+    /// Labels are not looked at: prediction only.
+    Ignored,
 }
 
 impl LabelRange {
@@ -71,6 +73,7 @@ impl LabelRange {
             Self::Binary => (0.0..=1.0).contains(&label).then_some(value),
             Self::NonNegative => (label >= 0.0 && value.is_finite()).then_some(value),
             Self::Finite => value.is_finite().then_some(value),
+            Self::Ignored => None,
         }
     }
 
@@ -80,6 +83,7 @@ impl LabelRange {
             Self::Binary => "0, 1, -1, true, false or a number from 0 to 1",
             Self::NonNegative => "a number of at least 0",
             Self::Finite => "a number finite in f32",
+            Self::Ignored => "anything",
         }
     }
 }

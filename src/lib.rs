@@ -25,3 +25,15 @@ pub mod table;
 // learning
 pub mod model;
 pub mod learner;
+
+// out
+#[cfg(feature = "pipeline")]
+pub mod checkpoint;
+#[cfg(feature = "pipeline")]
+pub mod sink;
+
+// wiring
+#[cfg(feature = "pipeline")]
+pub mod config;
+#[cfg(feature = "pipeline")]
+pub mod engine;

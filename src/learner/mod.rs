@@ -103,8 +103,10 @@ pub struct Outcomes {
 /// Whether labels are learned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// Predict, then learn.
+    /// Predict, note how good that was, then learn.
     Learn,
+    /// Learn records seen before, in a further pass: figures and record numbers are those of the first.
+    Again,
     /// Predict only; nothing changes but the record count.
     Predict,
 }
@@ -201,6 +203,11 @@ impl Learner {
         self.counters
     }
 
+    /// Numbers records from 0 again: for another stream that is only predicted.
+    pub fn forget_records(&mut self) {
+        self.counters.records = 0;
+    }
+
     /// Task names in order; one `None` for a single label.
     pub fn task_names(&self) -> impl Iterator<Item = Option<&str>> {
         self.tasks.iter().map(|task| task.name.as_deref())
@@ -274,7 +281,7 @@ impl Learner {
         for row in range.clone() {
             let outcome = match self.admit(batch, row, mode)? {
                 Some(rejection) => Outcome::Rejected(rejection),
-                None => self.number(&mut total),
+                None => self.number(&mut total, mode),
             };
             let known = if matches!(outcome, Outcome::Scored { .. }) { self.tasks.len() } else { 0 };
             self.scratch.known.push(known);
@@ -286,17 +293,17 @@ impl Learner {
         for task in 0..self.tasks.len() {
             self.run_task(task, batch, range.clone(), mode, outcomes);
         }
-        if mode == Mode::Learn {
+        if mode != Mode::Predict {
             self.count(batch, range, outcomes);
         }
         Ok(())
     }
 
-    fn number(&mut self, total: &mut usize) -> Outcome {
+    fn number(&mut self, total: &mut usize, mode: Mode) -> Outcome {
         let predictions = *total..*total + self.tasks.len();
         *total = predictions.end;
         let number = self.counters.records;
-        self.counters.records += 1;
+        self.counters.records += u64::from(mode != Mode::Again);
         Outcome::Scored { number, predictions }
     }
 
@@ -344,12 +351,12 @@ impl Learner {
         predictions.clear();
         let name = task.name.as_deref();
         for (row, _) in range.clone().zip(known.iter()).filter(|(_, known)| **known > index) {
-            let learn = if mode == Mode::Learn { target(batch, row, name) } else { None };
+            let learn = if mode == Mode::Predict { None } else { target(batch, row, name) };
             jobs.push(Job { row, learn });
         }
         task.arm.run(batch, jobs, predictions);
         for (job, &prediction) in jobs.iter().zip(predictions.iter()) {
-            if let Some((label, weight)) = job.learn {
+            if let (Some((label, weight)), Mode::Learn) = (job.learn, mode) {
                 task.validation.add(prediction, f64::from(label), f64::from(weight));
             }
             if let Some(Outcome::Scored { predictions, .. }) = outcomes.rows.get(job.row - range.start) {

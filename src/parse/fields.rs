@@ -7,7 +7,7 @@ use super::MAX_TASKS;
 use super::fault::{Fault, from_json, shown};
 use super::skip::Skip;
 use super::walk::{Stop, Walk};
-use crate::example::ExampleSink;
+use crate::example::{ExampleSink, LabelRange};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -21,6 +21,9 @@ impl<S: ExampleSink> Walk<'_, S> {
     pub(super) fn label(&mut self, raw: &str) -> Result<(), Stop> {
         let seen = std::mem::replace(&mut self.label_seen, true);
         self.once(seen, |walk| &walk.options.label_field, raw)?;
+        if self.options.labels == LabelRange::Ignored {
+            return Ok(());
+        }
         if raw.starts_with('{') {
             let mut json = serde_json::Deserializer::from_str(raw);
             let read = Tasks { walk: self, seen: Vec::new() }.deserialize(&mut json);

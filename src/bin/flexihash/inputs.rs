@@ -1,0 +1,38 @@
+//! What commands share about their input: which, and the hash key.
+
+use crate::error::{CommandError, usage};
+use flexihash::hash::HashKey;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+/// The environment variable that may hold the hash key.
+const KEY_VARIABLE: &str = "FLEXIHASH_HASH_KEY";
+
+/// The inputs, `-` if none is named and something is piped in.
+pub(crate) fn or_stdin(inputs: Vec<PathBuf>) -> Result<Vec<PathBuf>, CommandError> {
+    if !inputs.is_empty() {
+        return Ok(inputs);
+    }
+    if std::io::stdin().is_terminal() {
+        return Err(usage("no input: name files of JSON lines, or pipe them in"));
+    }
+    Ok(vec![PathBuf::from("-")])
+}
+
+/// The hash key from a file, else from the environment, if there is one. Never repeats what it read.
+pub(crate) fn hash_key(file: Option<&Path>) -> Result<Option<HashKey>, CommandError> {
+    if let Some(path) = file {
+        let text = std::fs::read_to_string(path).map_err(|error| usage(format!("{}: {error}", path.display())))?;
+        return HashKey::from_hex(&text).map(Some).map_err(|error| usage(format!("{}: {error}", path.display())));
+    }
+    match std::env::var(KEY_VARIABLE) {
+        Ok(text) => HashKey::from_hex(&text).map(Some).map_err(|error| usage(format!("{KEY_VARIABLE}: {error}"))),
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(std::env::VarError::NotUnicode(_)) => Err(usage(format!("{KEY_VARIABLE}: not UTF-8"))),
+    }
+}
+
+/// Parse threads: processors less one for the learner.
+pub(crate) fn parse_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |processors| processors.get().saturating_sub(1).max(1))
+}

@@ -1,0 +1,145 @@
+//! `flexihash inspect`: what is in a model folder.
+
+use crate::error::{CommandError, usage};
+use crate::predict;
+use flexihash::checkpoint::{Manifest, ModelDir};
+use flexihash::engine::{Model, Summary};
+use flexihash::sink::LinesSink;
+use serde::Serialize;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// Show a saved model: options, counters, rows touched, norms
+#[derive(Debug, clap::Args)]
+pub(crate) struct Inspect {
+    /// Folder of the model
+    model: PathBuf,
+    /// As one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Everything shown. The hash key is no part of it: only whether it is the public one.
+#[derive(Debug, Serialize)]
+struct Inspection {
+    generation: u64,
+    crate_version: String,
+    hash_key: &'static str,
+    config: Value,
+    summary: Summary,
+    tables: Vec<TableFigures>,
+    files: usize,
+    bytes: u64,
+    positions: Value,
+}
+
+/// A task's table.
+#[derive(Debug, Serialize)]
+struct TableFigures {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task: Option<String>,
+    rows: u64,
+    floats_per_row: usize,
+    rows_touched: u64,
+    /// Touched rows / rows.
+    load_factor: f64,
+    /// Of the rows' weights.
+    norm_l1: f64,
+    norm_l2: f64,
+    largest_weight: f64,
+}
+
+impl Inspect {
+    pub(crate) fn run(self) -> Result<(), CommandError> {
+        let inspection = inspect(&self.model)?;
+        let mut out = Vec::new();
+        if self.json {
+            serde_json::to_writer_pretty(&mut out, &inspection).map_err(|error| usage(error.to_string()))?;
+            out.push(b'\n');
+        } else {
+            out = inspection.to_string().into_bytes();
+        }
+        Ok(LinesSink::open(Path::new("-"), 0)?.write(&out)?)
+    }
+}
+
+fn inspect(path: &Path) -> Result<Inspection, CommandError> {
+    let folder = ModelDir::open(path)?;
+    let Some(generation) = folder.latest()? else {
+        return Err(usage(format!("{}: holds no model", path.display())));
+    };
+    let manifest: Manifest = generation.manifest().clone();
+    let hash_key = match folder.hash_key()? {
+        Some(key) if !key.is_default() => "secret",
+        _ => "default",
+    };
+    let model = predict::load(path)?;
+    let json = |value: Result<Value, serde_json::Error>| value.unwrap_or_default();
+    Ok(Inspection {
+        generation: manifest.generation,
+        crate_version: manifest.crate_version.clone(),
+        hash_key,
+        config: json(serde_json::to_value(model.flags())),
+        summary: model.summary(),
+        tables: tables(&model),
+        files: manifest.chain_files() + 2,
+        bytes: manifest.stored_bytes(),
+        positions: json(serde_json::to_value(&manifest.progress.positions)),
+    })
+}
+
+fn tables(model: &Model) -> Vec<TableFigures> {
+    let learner = model.learner();
+    let names: Vec<Option<String>> = learner.task_names().map(|name| name.map(str::to_owned)).collect();
+    let tables = learner.tables().zip(names).enumerate();
+    let figures = tables.map(|(index, ((_, table), task))| {
+        let (mut norm_l1, mut squares, mut largest_weight) = (0.0, 0.0, 0.0_f64);
+        learner.for_each_weight(index, |weight| {
+            let weight = f64::from(weight);
+            norm_l1 += weight.abs();
+            squares += weight * weight;
+            largest_weight = largest_weight.max(weight.abs());
+        });
+        let (rows, rows_touched) = (table.options().rows, table.touched());
+        TableFigures {
+            task,
+            rows,
+            floats_per_row: table.options().width,
+            rows_touched,
+            load_factor: rows_touched as f64 / rows as f64,
+            norm_l1,
+            norm_l2: squares.sqrt(),
+            largest_weight,
+        }
+    });
+    figures.collect()
+}
+
+impl std::fmt::Display for Inspection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let line = |f: &mut std::fmt::Formatter<'_>, name: &str, value: &str| writeln!(f, "{name:<22}{value}");
+        line(f, "generation", &self.generation.to_string())?;
+        line(f, "written by", &format!("flexihash {}", self.crate_version))?;
+        line(f, "hash key", self.hash_key)?;
+        line(f, "size", &format!("{} bytes in {} files", self.bytes, self.files))?;
+        line(f, "examples", &self.summary.examples.to_string())?;
+        line(f, "bad records", &self.summary.skipped.to_string())?;
+        line(f, "features", &self.summary.features.to_string())?;
+        line(f, "loss", &format!("{:.6}", self.summary.figures.loss))?;
+        for table in &self.tables {
+            writeln!(f, "\ntable {}", table.task.as_deref().unwrap_or(""))?;
+            let touched = format!("{} of {} ({:.3} %)", table.rows_touched, table.rows, 100.0 * table.load_factor);
+            line(f, "  rows touched", &touched)?;
+            line(f, "  floats per row", &table.floats_per_row.to_string())?;
+            line(f, "  norm of weights", &format!("L1 {:.4}, L2 {:.4}", table.norm_l1, table.norm_l2))?;
+            line(f, "  largest weight", &format!("{:.4}", table.largest_weight))?;
+        }
+        writeln!(f, "\nconfig")?;
+        for (option, value) in self.config.as_object().into_iter().flatten() {
+            if !value.is_null() && value != &Value::Array(Vec::new()) {
+                line(f, &format!("  {option}"), &value.to_string())?;
+            }
+        }
+        writeln!(f, "\npositions\n  {}", self.positions)
+    }
+}

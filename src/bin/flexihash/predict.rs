@@ -1,0 +1,68 @@
+//! `flexihash predict`: score records with a saved model; nothing is learned.
+
+use crate::error::{CommandError, usage};
+use crate::progress::Progress;
+use crate::train::stored_key;
+use crate::{inputs, stop};
+use flexihash::checkpoint::ModelDir;
+use flexihash::engine::{Engine, EngineOptions, Model, Outputs, Task};
+use flexihash::sink::LinesSink;
+use flexihash::source::{LinesOptions, LinesSource};
+use std::path::{Path, PathBuf};
+
+/// Predict records with a saved model; learn nothing
+#[derive(Debug, clap::Args)]
+pub(crate) struct Predict {
+    /// JSON lines: files (plain, .gz, .zst) or - for standard input [default: - when piped]
+    input: Vec<PathBuf>,
+    /// Folder of the model
+    #[arg(long, short = 'm', value_name = "DIR")]
+    model: PathBuf,
+    /// Prediction lines to a file
+    #[arg(long, short = 'p', value_name = "PATH", default_value = "-")]
+    predictions: PathBuf,
+    /// Bad records, with reason and place, as JSON lines
+    #[arg(long, value_name = "PATH")]
+    dead_letters: Option<PathBuf>,
+    /// Stop with an error after more than so many bad records
+    #[arg(long, value_name = "N")]
+    max_errors: Option<u64>,
+    /// Parse threads
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Longest record in bytes
+    #[arg(long, value_name = "BYTES")]
+    record_limit: Option<usize>,
+}
+
+/// The newest generation of the model at `path`.
+pub(crate) fn load(path: &Path) -> Result<Model, CommandError> {
+    let folder = ModelDir::open(path)?;
+    let Some(mut generation) = folder.latest()? else {
+        return Err(usage(format!("{}: holds no model", path.display())));
+    };
+    let key = stored_key(&folder, None)?;
+    Ok(Model::load(&mut generation, &key)?)
+}
+
+impl Predict {
+    pub(crate) fn run(self) -> Result<(), CommandError> {
+        let stop = stop::on_signal()?;
+        let defaults = LinesOptions::default();
+        let record_limit = self.record_limit.unwrap_or(defaults.record_limit);
+        let options = LinesOptions { record_limit, ..defaults };
+        let source = LinesSource::open(&inputs::or_stdin(self.input)?, options)?;
+        let model = load(&self.model)?.for_prediction();
+        let dead_letters = self.dead_letters.as_deref().map(|path| LinesSink::open(path, 0)).transpose()?;
+        let outputs = Outputs { predictions: Some(LinesSink::open(&self.predictions, 0)?), dead_letters };
+        let options = EngineOptions {
+            task: Task::Predict,
+            threads: self.threads.unwrap_or_else(inputs::parse_threads).max(1),
+            checkpoint_every: Vec::new(),
+            max_errors: self.max_errors,
+        };
+        let engine = Engine::new(model, options, outputs, None);
+        engine.run(Box::new(source), &stop, &mut Progress::new(true, 1))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,19 @@
+//! SIGINT and SIGTERM: the first asks the run to finish what was read and checkpoint, the second leaves at once.
+
+use crate::error::{CommandError, usage};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// A flag that the first signal sets.
+pub(crate) fn on_signal() -> Result<Arc<AtomicBool>, CommandError> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // In this order: the first signal finds the flag unset, sets it, and the second one leaves.
+        flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stop))
+            .and_then(|_| flag::register(signal, Arc::clone(&stop)))
+            .map_err(|error| usage(format!("signal {signal} cannot be handled: {error}")))?;
+    }
+    Ok(stop)
+}

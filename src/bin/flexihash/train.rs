@@ -1,0 +1,164 @@
+//! `flexihash train`: predict, then learn, record by record.
+
+use crate::error::{CommandError, usage};
+use crate::progress::Progress;
+use crate::{inputs, report, stop};
+use flexihash::checkpoint::{ModelDir, Writer};
+use flexihash::config::{ConfigFile, ModelFlags, RunFlags, overlay};
+use flexihash::engine::{Engine, EngineOptions, Model, Outputs, Summary, Task};
+use flexihash::hash::HashKey;
+use flexihash::record::Source;
+use flexihash::sink::LinesSink;
+use flexihash::source::{LinesOptions, LinesSource};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Generations kept unless told otherwise.
+const KEEP: usize = 2;
+
+/// Predict each record, then learn it, at once
+#[derive(Debug, clap::Args)]
+pub(crate) struct Train {
+    #[command(flatten)]
+    run: RunFlags,
+    #[command(flatten)]
+    model: ModelFlags,
+    /// Options from a TOML file, under their flags' names; flags win
+    #[arg(long, value_name = "FILE.toml", help_heading = "Run")]
+    config: Option<PathBuf>,
+}
+
+/// A model to go on with, where it is saved, and how long its output files were.
+struct Start {
+    model: Model,
+    store: Option<Writer>,
+    kept: BTreeMap<String, u64>,
+}
+
+impl Train {
+    pub(crate) fn run(self) -> Result<(), CommandError> {
+        let file = self.config.as_deref().map(ConfigFile::read).transpose()?.unwrap_or_default();
+        let run = overlay(&file.run, &self.run);
+        let flags = overlay(&file.model, &self.model);
+        flags.resolve()?;
+        check(&run)?;
+        let inputs = inputs::or_stdin(run.input.clone())?;
+        let source = source(&run, &inputs)?;
+        let stop = stop::on_signal()?;
+        let start = start(&run, &flags)?;
+        let outputs = outputs(&run, &start.kept)?;
+        let options = EngineOptions {
+            task: Task::Train,
+            threads: run.threads.unwrap_or_else(inputs::parse_threads),
+            checkpoint_every: run.checkpoint_every.clone(),
+            max_errors: run.max_errors,
+        };
+        let quiet = run.quiet.unwrap_or(false);
+        let mut progress = Progress::new(quiet, run.passes.unwrap_or(1));
+        let engine = Engine::new(start.model, options, outputs, start.store);
+        let finished = engine.run(source, &stop, &mut progress);
+        progress.finish();
+        let finished = finished?;
+        if !quiet {
+            report::print(&finished.summary, &finished.model);
+        }
+        write_summary(run.summary.as_deref(), &finished.summary)
+    }
+}
+
+fn check(run: &RunFlags) -> Result<(), CommandError> {
+    if run.passes == Some(0) {
+        return Err(usage("--passes: expected at least 1"));
+    }
+    if run.threads == Some(0) {
+        return Err(usage("--threads: expected at least 1"));
+    }
+    if run.keep == Some(0) {
+        return Err(usage("--keep: expected at least 1"));
+    }
+    if run.record_limit == Some(0) {
+        return Err(usage("--record-limit: expected at least 1"));
+    }
+    if run.model.is_none() {
+        let needs = [
+            ("resume", run.resume == Some(true)),
+            ("checkpoint-every", !run.checkpoint_every.is_empty()),
+            ("keep", run.keep.is_some()),
+        ];
+        if let Some((option, _)) = needs.into_iter().find(|(_, given)| *given) {
+            return Err(usage(format!("--{option}: needs --model, the folder to save the model in")));
+        }
+    }
+    let files = [&run.predictions, &run.dead_letters, &run.summary];
+    let named: Vec<&PathBuf> = files.into_iter().flatten().collect();
+    for (i, path) in named.iter().enumerate() {
+        if named.iter().take(i).any(|other| other == path) {
+            return Err(usage(format!("{}: two outputs cannot share a file", path.display())));
+        }
+    }
+    Ok(())
+}
+
+fn source(run: &RunFlags, inputs: &[PathBuf]) -> Result<Box<dyn Source>, CommandError> {
+    let defaults = LinesOptions::default();
+    let options = LinesOptions {
+        record_limit: run.record_limit.unwrap_or(defaults.record_limit),
+        passes: run.passes.unwrap_or(1),
+        stdin_continues: run.no_skip.unwrap_or(false),
+        ..defaults
+    };
+    Ok(Box::new(LinesSource::open(inputs, options)?))
+}
+
+/// A fresh model, or the one to resume.
+fn start(run: &RunFlags, flags: &ModelFlags) -> Result<Start, CommandError> {
+    let given_key = inputs::hash_key(run.hash_key_file.as_deref())?;
+    let fresh = || Ok::<_, CommandError>(Model::new(flags, &given_key.unwrap_or_default())?);
+    let Some(path) = &run.model else {
+        return Ok(Start { model: fresh()?, store: None, kept: BTreeMap::new() });
+    };
+    let store = Writer::create_or_open(path, run.keep.unwrap_or(KEEP))?;
+    let Some(mut generation) = store.latest()? else {
+        if let Some(key) = given_key.filter(|key| !key.is_default()) {
+            store.store_hash_key(&key)?;
+        }
+        return Ok(Start { model: fresh()?, store: Some(store), kept: BTreeMap::new() });
+    };
+    if run.resume != Some(true) {
+        let path = path.display();
+        return Err(usage(format!("{path}: holds a model already: --resume goes on with it, another --model starts afresh")));
+    }
+    let key = stored_key(store.folder(), given_key)?;
+    let kept = generation.manifest().progress.outputs.clone();
+    let model = Model::load(&mut generation, &key)?;
+    flags.check_against(model.flags())?;
+    Ok(Start { model, store: Some(store), kept })
+}
+
+/// The key stored with the model; a given one must be the same.
+pub(crate) fn stored_key(folder: &ModelDir, given: Option<HashKey>) -> Result<HashKey, CommandError> {
+    let stored = folder.hash_key()?.unwrap_or_default();
+    match given {
+        Some(given) if given != stored => {
+            Err(usage("the hash key given is not the one this model was made with: leave it out, the model has its own"))
+        }
+        _ => Ok(stored),
+    }
+}
+
+fn outputs(run: &RunFlags, kept: &BTreeMap<String, u64>) -> Result<Outputs, CommandError> {
+    let open = |path: &Option<PathBuf>| {
+        let keep = |path: &Path| kept.get(&path.display().to_string()).copied().unwrap_or(0);
+        path.as_deref().map(|path| LinesSink::open(path, keep(path))).transpose()
+    };
+    Ok(Outputs { predictions: open(&run.predictions)?, dead_letters: open(&run.dead_letters)? })
+}
+
+fn write_summary(path: Option<&Path>, summary: &Summary) -> Result<(), CommandError> {
+    let Some(path) = path else { return Ok(()) };
+    let mut json = serde_json::to_vec_pretty(summary).map_err(|error| usage(format!("summary: {error}")))?;
+    json.push(b'\n');
+    let mut sink = LinesSink::open(path, 0)?;
+    sink.write(&json)?;
+    Ok(sink.sync()?)
+}

@@ -1,0 +1,60 @@
+//! What may differ from run to run.
+
+use super::Every;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Options of a training run. `None`: not given.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
+pub struct RunFlags {
+    /// JSON lines: files (plain, .gz, .zst) or - for standard input [default: - when piped]
+    #[cfg_attr(feature = "cli", arg(value_name = "INPUT"))]
+    pub input: Vec<PathBuf>,
+    /// Prediction lines to a file, or - for standard output
+    #[cfg_attr(feature = "cli", arg(long, short = 'p', value_name = "PATH", help_heading = "Output"))]
+    pub predictions: Option<PathBuf>,
+    /// Bad records, with reason and place, as JSON lines
+    #[cfg_attr(feature = "cli", arg(long, value_name = "PATH", help_heading = "Output"))]
+    pub dead_letters: Option<PathBuf>,
+    /// The results as one JSON object
+    #[cfg_attr(feature = "cli", arg(long, value_name = "PATH", help_heading = "Output"))]
+    pub summary: Option<PathBuf>,
+    /// Print nothing but errors
+    #[cfg_attr(
+        feature = "cli",
+        arg(long, short = 'q', num_args = 0..=1, default_missing_value = "true", help_heading = "Output")
+    )]
+    pub quiet: Option<bool>,
+    /// Folder of the model
+    #[cfg_attr(feature = "cli", arg(long, short = 'm', value_name = "DIR", help_heading = "Model"))]
+    pub model: Option<PathBuf>,
+    /// Go on with the model in --model, from where its input was left
+    #[cfg_attr(feature = "cli", arg(long, num_args = 0..=1, default_missing_value = "true", help_heading = "Model"))]
+    pub resume: Option<bool>,
+    /// A pipe carries new records only: with --resume, skip none of them
+    #[cfg_attr(feature = "cli", arg(long, num_args = 0..=1, default_missing_value = "true", help_heading = "Model"))]
+    pub no_skip: Option<bool>,
+    /// Checkpoint after so many records (100000) or so much time (30s); may be given twice
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N|DURATION", help_heading = "Model"))]
+    pub checkpoint_every: Vec<Every>,
+    /// Generations of the model to keep [default: 2]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N", help_heading = "Model"))]
+    pub keep: Option<usize>,
+    /// A file with the hash key, 32 hexadecimal digits; else the environment's FLEXIHASH_HASH_KEY
+    #[cfg_attr(feature = "cli", arg(long, value_name = "FILE", help_heading = "Model"))]
+    pub hash_key_file: Option<PathBuf>,
+    /// Passes over the input files; losses report the first [default: 1]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N", help_heading = "Run"))]
+    pub passes: Option<u32>,
+    /// Parse threads; results do not depend on their number [default: processors less one]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N", help_heading = "Run"))]
+    pub threads: Option<usize>,
+    /// Stop with an error after more than so many bad records [default: unlimited]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N", help_heading = "Run"))]
+    pub max_errors: Option<u64>,
+    /// Longest record in bytes; longer ones are bad records [default: 16777216]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "BYTES", help_heading = "Run"))]
+    pub record_limit: Option<usize>,
+}

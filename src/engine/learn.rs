@@ -1,0 +1,327 @@
+//! Learning: batches in the order of the input, predictions and dead letters out, cuts when they are due.
+
+use super::work::{Entry, Work};
+use super::write::Out;
+use super::{EngineError, EngineOptions, Finished, Model, Observer, Status, Task};
+use crate::config::Every;
+use crate::learner::{Mode, Outcome, Outcomes};
+use crate::record::{Positions, Record};
+use crate::sink::{DeadLetter, write_prediction};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+/// Ends of the queues that the learner holds.
+pub(super) struct Links {
+    /// One for each parse thread, taken in rotation.
+    pub(super) parsed: Vec<Receiver<Work>>,
+    pub(super) pool: Sender<Work>,
+    pub(super) lines: Sender<Out>,
+    /// Hears of each saved generation; none if nothing is saved.
+    pub(super) saved: Option<Receiver<()>>,
+}
+
+impl Links {
+    /// Whether nothing waits to be learned.
+    fn drained(&self) -> bool {
+        self.parsed.iter().all(Receiver::is_empty)
+    }
+}
+
+/// What the reader tells at a distance.
+#[derive(Debug, Default)]
+pub(super) struct Input {
+    pub(super) total_bytes: Option<u64>,
+    /// The source was read to its end.
+    pub(super) ended: AtomicBool,
+}
+
+/// How often an idle learner looks at the clock.
+const TICK: Duration = Duration::from_millis(50);
+
+/// The learner's stage of a run.
+pub(super) struct Stage<'a> {
+    model: Model,
+    options: &'a EngineOptions,
+    positions: Positions,
+    links: Option<Links>,
+    started: Instant,
+    life_seconds: f64,
+    bytes: u64,
+    input: &'a Input,
+    errors: u64,
+    first_examples: u64,
+    /// A cut is on its way to the disk.
+    in_flight: bool,
+    next_records: Option<u64>,
+    next_time: Option<Instant>,
+    outcomes: Outcomes,
+}
+
+/// Neighbours are gone; one of them knows why.
+struct Gone;
+
+impl<'a> Stage<'a> {
+    pub(super) fn new(
+        model: Model,
+        options: &'a EngineOptions,
+        positions: Positions,
+        input: &'a Input,
+        links: Links,
+    ) -> Self {
+        let first_examples = model.learner().counters().examples;
+        let life_seconds = model.seconds();
+        let mut stage = Self {
+            model,
+            options,
+            positions,
+            links: Some(links),
+            started: Instant::now(),
+            life_seconds,
+            bytes: 0,
+            input,
+            errors: 0,
+            first_examples,
+            in_flight: false,
+            next_records: None,
+            next_time: None,
+            outcomes: Outcomes::default(),
+        };
+        stage.plan_next();
+        stage
+    }
+
+    /// Learns all there is, then makes it durable. An error of a record's making is returned after what came before it
+    /// is safe.
+    pub(super) fn run(&mut self, observer: &mut dyn Observer) -> Result<(), EngineError> {
+        let Some(links) = self.links.take() else { return Ok(()) };
+        let learned = self.learn_all(&links, observer);
+        match learned {
+            Ok(Err(Gone)) => return Ok(()),
+            Ok(Ok(())) => {}
+            Err(error) => {
+                let _ = self.final_cut(&links);
+                return Err(error);
+            }
+        }
+        let _ = self.final_cut(&links);
+        Ok(())
+    }
+
+    /// The summary and the model.
+    pub(super) fn finish(mut self) -> Finished {
+        self.model.set_seconds(self.seconds());
+        self.model.set_positions(self.positions.clone());
+        Finished { summary: self.model.summary(), model: self.model, positions: self.positions }
+    }
+
+    fn seconds(&self) -> f64 {
+        self.life_seconds + self.started.elapsed().as_secs_f64()
+    }
+
+    fn learn_all(
+        &mut self,
+        links: &Links,
+        observer: &mut dyn Observer,
+    ) -> Result<Result<(), Gone>, EngineError> {
+        let mut rotation = 0;
+        loop {
+            let Some(parsed) = links.parsed.get(rotation) else { return Ok(Ok(())) };
+            match parsed.recv_timeout(TICK) {
+                Ok(work) => {
+                    rotation = (rotation + 1) % links.parsed.len();
+                    if let Err(gone) = self.learn_work(&work, links)? {
+                        return Ok(Err(gone));
+                    }
+                    let _ = links.pool.send(work);
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    if let Err(gone) = self.cut_if_due(links) {
+                        return Ok(Err(gone));
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => return Ok(Ok(())),
+            }
+            self.observe(observer);
+        }
+    }
+
+    fn observe(&self, observer: &mut dyn Observer) {
+        let counters = self.model.learner().counters();
+        observer.observe(&Status {
+            counters,
+            skipped: self.model.skipped(),
+            bytes: self.bytes,
+            total_bytes: self.input.total_bytes,
+            elapsed: self.started.elapsed(),
+            run_examples: counters.examples - self.first_examples,
+            learner: self.model.learner(),
+        });
+    }
+
+    /// Learns a batch, in segments that end where a cut by record count is due.
+    fn learn_work(&mut self, work: &Work, links: &Links) -> Result<Result<(), Gone>, EngineError> {
+        let pass = work.records.pass();
+        if pass > self.positions.pass {
+            self.positions = Positions { pass, ..Positions::default() };
+        }
+        let (mut entry, mut row) = (0, 0);
+        while entry < work.entries.len() {
+            let segment = self.segment(work, entry);
+            let rows = work.entries[segment.clone()].iter().filter(|entry| matches!(entry, Entry::Row)).count();
+            let mode = self.mode(pass);
+            self.model.learner_mut().process(&work.batch, row..row + rows, mode, &mut self.outcomes)?;
+            let (lines, failure) = self.collect(work, segment.clone(), row, mode);
+            if links.lines.send(lines).is_err() {
+                return Ok(Err(Gone));
+            }
+            if let Some(record) = work.records.get(segment.end - 1) {
+                self.positions.advance(record.source, record.after);
+            }
+            if let Some(error) = failure {
+                return Err(error);
+            }
+            (entry, row) = (segment.end, row + rows);
+            if let Err(gone) = self.cut_if_due(links) {
+                return Ok(Err(gone));
+            }
+        }
+        if !work.records.source().is_empty() {
+            self.positions.advance(work.records.source(), work.records.end());
+        }
+        self.bytes += work.records.byte_len() as u64 + work.records.len() as u64;
+        Ok(self.cut_if_due(links))
+    }
+
+    fn mode(&self, pass: u32) -> Mode {
+        match (self.options.task, pass) {
+            (Task::Predict, _) => Mode::Predict,
+            (Task::Train, 0) => Mode::Learn,
+            (Task::Train, _) => Mode::Again,
+        }
+    }
+
+    /// Entries from `first` on, up to the record after which a cut is due.
+    fn segment(&self, work: &Work, first: usize) -> Range<usize> {
+        let Some(next) = self.next_records.filter(|_| !self.in_flight) else { return first..work.entries.len() };
+        let mut room = next.saturating_sub(self.model.learner().counters().records).max(1);
+        let mut end = first;
+        for entry in &work.entries[first..] {
+            end += 1;
+            room -= u64::from(matches!(entry, Entry::Row));
+            if room == 0 {
+                break;
+            }
+        }
+        first..end
+    }
+
+    /// The lines of a segment whose rows start at `row`, and the error that ends the run, if there is one.
+    fn collect(
+        &mut self,
+        work: &Work,
+        segment: Range<usize>,
+        row: usize,
+        mode: Mode,
+    ) -> (Out, Option<EngineError>) {
+        let (mut predictions, mut dead_letters) = (Vec::new(), Vec::new());
+        let (mut next, mut failure) = (0, None);
+        for index in segment {
+            let Some(record) = work.records.get(index) else { continue };
+            let bad = match &work.entries[index] {
+                Entry::Bad(reason) => Some(reason.clone()),
+                Entry::Row => {
+                    next += 1;
+                    self.predicted(work, row + next - 1, next - 1, mode, &mut predictions)
+                }
+            };
+            let Some(reason) = bad.filter(|_| mode != Mode::Again) else { continue };
+            DeadLetter::new(record, reason.clone()).write(&mut dead_letters);
+            failure = failure.or(self.count_error(record, reason));
+        }
+        (Out::Lines { predictions, dead_letters }, failure)
+    }
+
+    /// Writes the prediction of a row, or says why the learner refused it.
+    fn predicted(
+        &self,
+        work: &Work,
+        row: usize,
+        outcome: usize,
+        mode: Mode,
+        lines: &mut Vec<u8>,
+    ) -> Option<String> {
+        match self.outcomes.rows.get(outcome)? {
+            Outcome::Rejected(rejection) => return Some(rejection.to_string()),
+            Outcome::Scored { number, predictions } if mode != Mode::Again => {
+                let predictions = self.outcomes.predictions.get(predictions.clone())?;
+                write_prediction(lines, work.batch.id(row), *number, self.outcomes.tasks.as_deref(), predictions);
+            }
+            Outcome::Scored { .. } => {}
+        }
+        None
+    }
+
+    fn count_error(&mut self, record: Record<'_>, reason: String) -> Option<EngineError> {
+        self.errors += 1;
+        self.model.skip(1);
+        let limit = self.options.max_errors.filter(|&limit| self.errors > limit)?;
+        let (source_name, line) = (record.source.to_owned(), record.at.lines + 1);
+        Some(EngineError::TooManyErrors { count: self.errors, limit, source_name, line, reason })
+    }
+
+    fn plan_next(&mut self) {
+        let records = self.model.learner().counters().records;
+        (self.next_records, self.next_time) = (None, None);
+        for every in &self.options.checkpoint_every {
+            match *every {
+                Every::Records(n) => {
+                    let next = (records / n + 1) * n;
+                    self.next_records = Some(self.next_records.map_or(next, |known| known.min(next)));
+                }
+                Every::Time(time) => {
+                    let next = Instant::now() + time;
+                    self.next_time = Some(self.next_time.map_or(next, |known| known.min(next)));
+                }
+            }
+        }
+    }
+
+    /// Starts a cut if one is due and the one before is on disk.
+    fn cut_if_due(&mut self, links: &Links) -> Result<(), Gone> {
+        let Some(saved) = &links.saved else { return Ok(()) };
+        if self.in_flight {
+            match saved.try_recv() {
+                Ok(()) => self.in_flight = false,
+                Err(TryRecvError::Empty) => {}
+                Err(TryRecvError::Disconnected) => return Err(Gone),
+            }
+        }
+        let records = self.model.learner().counters().records;
+        let due = self.next_records.is_some_and(|next| records >= next)
+            || self.next_time.is_some_and(|next| Instant::now() >= next);
+        if !due || self.in_flight {
+            return Ok(());
+        }
+        self.plan_next();
+        self.cut(links)
+    }
+
+    fn cut(&mut self, links: &Links) -> Result<(), Gone> {
+        self.in_flight = true;
+        let ended = self.input.ended.load(Ordering::Acquire);
+        let snapshot = self.model.snapshot(&self.positions, self.seconds(), ended && links.drained());
+        links.lines.send(Out::Cut(Box::new(snapshot))).map_err(|_| Gone)
+    }
+
+    /// The state at the end, durable when this returns; a neighbour that failed says so itself.
+    fn final_cut(&mut self, links: &Links) -> Result<(), Gone> {
+        let Some(saved) = &links.saved else { return Ok(()) };
+        if self.in_flight {
+            saved.recv().map_err(|_| Gone)?;
+        }
+        self.cut(links)?;
+        saved.recv().map_err(|_| Gone)
+    }
+}

@@ -1,0 +1,264 @@
+//! Threads, bounded queues, back-pressure and the order of shutdown.
+//!
+//! ```text
+//!                 ┌─▶ parse ─┐
+//! source ─▶ read ─┼─▶ parse ─┼─▶ learn ─▶ write ─▶ save
+//!    ▲            └─▶ parse ─┘     │     (lines)  (generations)
+//!    └───────── empty batches ◀────┘
+//! ```
+//!
+//! The reader deals batches to the parse threads in rotation and the learner takes them back in the same rotation, so
+//! that records are learned in the order of the input for any number of threads, without sorting. A fixed set of
+//! batches circulates: when the learner or a sink is slow, the reader waits for an empty one, and memory stays bounded.
+//! A cut travels behind the lines that belong to it, so a generation is saved only after its lines are durable. When
+//! the input ends, each stage ends when the one before it has; a stage that fails makes its neighbours end, and the
+//! first error is what the run reports.
+
+mod learn;
+mod model;
+mod read;
+mod summary;
+mod work;
+mod write;
+
+pub use model::{Model, ModelError, Scored};
+pub use summary::{Summary, TaskSummary};
+
+use crate::checkpoint::{CheckpointError, Writer};
+use crate::config::Every;
+use crate::learner::{Counters, Learner, LearnerError, Report};
+use crate::record::{Positions, Source, SourceError};
+use crate::sink::{LinesSink, SinkError};
+use crossbeam_channel::{bounded, unbounded};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+use std::time::Duration;
+
+/// What a run does with records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Task {
+    /// Predict, then learn.
+    Train,
+    /// Predict only.
+    Predict,
+}
+
+/// Options of a run.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// Predict or train.
+    pub task: Task,
+    /// Parse threads, at least 1. Results do not depend on it.
+    pub threads: usize,
+    /// When to checkpoint, beside the end.
+    pub checkpoint_every: Vec<Every>,
+    /// Bad records before the run stops with an error.
+    pub max_errors: Option<u64>,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self { task: Task::Train, threads: 1, checkpoint_every: Vec::new(), max_errors: None }
+    }
+}
+
+/// Where results go.
+#[derive(Debug, Default)]
+pub struct Outputs {
+    /// Prediction lines.
+    pub predictions: Option<LinesSink>,
+    /// Bad records.
+    pub dead_letters: Option<LinesSink>,
+}
+
+/// A run that failed. What was learned before it is in the last generation.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The input cannot be read.
+    #[error("{}", with_cause(.0))]
+    Source(#[from] SourceError),
+    /// A result cannot be written.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// A generation cannot be saved.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// A record asks for what the learner cannot have.
+    #[error(transparent)]
+    Learner(#[from] LearnerError),
+    /// The model cannot be used.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// Too many bad records.
+    #[error("{count} bad records, more than --max-errors {limit}; the last: {source_name}, line {line}: {reason}")]
+    TooManyErrors {
+        /// Bad records in this run.
+        count: u64,
+        /// The limit.
+        limit: u64,
+        /// Source of the last one.
+        source_name: String,
+        /// Its line, from 1.
+        line: u64,
+        /// Why it is bad.
+        reason: String,
+    },
+    /// A thread could not be started.
+    #[error("a thread cannot be started: {0}")]
+    Spawn(std::io::Error),
+    /// A thread ended by a panic: a bug.
+    #[error("the {0} thread panicked: this is a bug; the last generation is intact")]
+    Panicked(&'static str),
+}
+
+fn with_cause(error: &SourceError) -> String {
+    match &error.cause {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+/// How a run stands, for progress displays.
+#[derive(Debug)]
+pub struct Status<'a> {
+    /// Counts over the model's life.
+    pub counters: Counters,
+    /// Bad records over the model's life.
+    pub skipped: u64,
+    /// Bytes consumed in this run.
+    pub bytes: u64,
+    /// Bytes of the whole input, if known.
+    pub total_bytes: Option<u64>,
+    /// Since the run began.
+    pub elapsed: Duration,
+    /// Examples learned in this run.
+    pub run_examples: u64,
+    learner: &'a Learner,
+}
+
+impl Status<'_> {
+    /// Figures over the model's life and over the last window, of the first task.
+    pub fn reports(&self) -> (Report, Report) {
+        self.learner.reports().next().unwrap_or_default()
+    }
+}
+
+/// Watches a run from the learner's thread, after each batch and when idle: must be quick.
+pub trait Observer {
+    /// Called often; most calls should return at once.
+    fn observe(&mut self, status: &Status<'_>);
+}
+
+impl Observer for () {
+    fn observe(&mut self, _: &Status<'_>) {}
+}
+
+/// What a run leaves.
+#[derive(Debug)]
+pub struct Finished {
+    /// The figures.
+    pub summary: Summary,
+    /// The model as it is now.
+    pub model: Model,
+    /// How far the input was consumed.
+    pub positions: Positions,
+}
+
+/// A run, ready to go: see the [module](self).
+#[derive(Debug)]
+pub struct Engine {
+    model: Model,
+    options: EngineOptions,
+    outputs: Outputs,
+    store: Option<Writer>,
+    positions: Positions,
+}
+
+/// Batches in flight per parse thread, and beside them.
+const WORK_PER_THREAD: usize = 2;
+const WORK_BESIDE: usize = 2;
+/// Batches of lines waiting to be written.
+const LINES_WAITING: usize = 4;
+
+impl Engine {
+    /// A run of `model`. With `store`, its state is saved there; it goes on from the positions the model was saved at.
+    pub fn new(model: Model, options: EngineOptions, outputs: Outputs, store: Option<Writer>) -> Self {
+        let positions = model.positions().clone();
+        Self { model, options, outputs, store, positions }
+    }
+
+    /// Runs to the end of `source`, or until `stop` is set; then saves what was learned.
+    pub fn run(
+        self,
+        mut source: Box<dyn Source>,
+        stop: &AtomicBool,
+        observer: &mut dyn Observer,
+    ) -> Result<Finished, EngineError> {
+        source.resume(&self.positions)?;
+        let shared = learn::Input { total_bytes: source.size_hint(), ..learn::Input::default() };
+        let shared = &shared;
+        let threads = self.options.threads.max(1);
+        let (pool_in, pool) = unbounded();
+        for _ in 0..threads * WORK_PER_THREAD + WORK_BESIDE {
+            let _ = pool_in.send(work::Work::default());
+        }
+        let (acknowledge, acknowledged) = unbounded();
+        let (lines, to_write) = bounded(LINES_WAITING);
+        let (cuts, to_save) = bounded(1);
+        let (saved_in, saved) = unbounded();
+        let (parsers_in, parsers_out): (Vec<_>, Vec<_>) = (0..threads).map(|_| unbounded()).unzip();
+        let (parsed_in, parsed): (Vec<_>, Vec<_>) = (0..threads).map(|_| unbounded()).unzip();
+        let saves = self.store.is_some();
+        let (hasher, parser) = (self.model.hasher(), self.model.parser());
+        thread::scope(|scope| {
+            let spawn = |name: &str| thread::Builder::new().name(name.to_owned());
+            let links = read::Links { parsers: parsers_in, pool, durable: acknowledged, stop, input: shared };
+            let reader = spawn("read").spawn_scoped(scope, move || read::run(source, links));
+            let reader = reader.map_err(EngineError::Spawn)?;
+            let mut parse_threads = Vec::new();
+            for (input, output) in parsers_out.into_iter().zip(parsed_in) {
+                let (hasher, parser) = (Arc::clone(&hasher), Arc::clone(&parser));
+                let thread = spawn("parse").spawn_scoped(scope, move || work::run(&parser, &hasher, &input, &output));
+                parse_threads.push(thread.map_err(EngineError::Spawn)?);
+            }
+            let outputs = self.outputs;
+            let writer = spawn("write").spawn_scoped(scope, move || write::run(outputs, &to_write, &cuts));
+            let writer = writer.map_err(EngineError::Spawn)?;
+            let store = self.store;
+            let saver = spawn("save").spawn_scoped(scope, move || write::save(store, &to_save, &saved_in, &acknowledge));
+            let saver = saver.map_err(EngineError::Spawn)?;
+            let links = learn::Links { parsed, pool: pool_in, lines, saved: saves.then_some(saved) };
+            let mut stage = learn::Stage::new(self.model, &self.options, self.positions, shared, links);
+            let learned = stage.run(observer);
+            let finished = stage.finish();
+            let stages = [join(reader, "read"), join(writer, "write"), join(saver, "save")];
+            let parsed = parse_threads.into_iter().map(|thread| join(thread, "parse"));
+            let parsed = parsed.collect::<Result<Vec<()>, _>>();
+            first_error(learned, stages, parsed)?;
+            Ok(finished)
+        })
+    }
+}
+
+fn join<T>(
+    thread: thread::ScopedJoinHandle<'_, Result<T, EngineError>>,
+    name: &'static str,
+) -> Result<T, EngineError> {
+    thread.join().unwrap_or(Err(EngineError::Panicked(name)))
+}
+
+/// A stage that fails makes others end early; its own error is the one to report. The learner only reports that its
+/// neighbours are gone (`Ok(false)`), so theirs come first.
+fn first_error(
+    learned: Result<(), EngineError>,
+    stages: [Result<(), EngineError>; 3],
+    parsed: Result<Vec<()>, EngineError>,
+) -> Result<(), EngineError> {
+    let [read, write, save] = stages;
+    write?;
+    save?;
+    parsed?;
+    learned?;
+    read
+}
