@@ -17,3 +17,4 @@ pub mod hash;
 
 // state
 pub mod table;
+pub mod embedding;
