@@ -148,12 +148,12 @@ proptest! {
         let embedding = embedding(kind, 1 << 20);
         let json = dicts.iter().map(|dict| {
             let mut object = dict.iter().map(|(k, v)| (k.clone(), (*v).into())).collect::<serde_json::Map<_, _>>();
-            object.extend([("label".into(), "b".into()), ("id".into(), true.into()), ("0".into(), 0.into())]);
+            object.extend([("label".into(), "b".into()), ("weight".into(), true.into()), ("0".into(), 0.into())]);
             serde_json::Value::Object(object).to_string()
         });
         let pairs = dicts.iter().map(|dict| {
             let pairs = dict.iter().map(|(key, value)| (key.as_str(), FeatureValue::from(*value)));
-            pairs.chain([("label", "b".into()), ("id", true.into()), ("0", 0.into())])
+            pairs.chain([("label", "b".into()), ("weight", true.into()), ("0", 0.into())])
         });
         let (json, pairs) = (embedding.batch_from_json(json).unwrap(), embedding.batch(pairs).unwrap());
         assert_eq!((json.offsets(), json.slots()), (pairs.offsets(), pairs.slots()));
@@ -168,6 +168,28 @@ fn collisions_are_summed_in_f64_before_they_are_rounded() {
     assert_eq!((batch.slots(), batch.values()), (&[Slot(0)][..], &[16_777_218.0][..]));
     let cancelled = embedding.batch([[("a", 0.1), ("b", -0.1)]]).unwrap();
     assert_eq!(cancelled.values(), [0.0], "as the reference, a slot that cancels stays");
+}
+
+#[test]
+fn the_order_of_colliding_keys_changes_no_bit_where_an_f64_sum_would() {
+    let embedding = embedding(HashKind::Sklearn, 1);
+    let pairs = [("a", 1e17), ("b", -1e17), ("c", 3.0)];
+    let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+    let batch = embedding.batch(orders.map(|order| order.map(|at: usize| pairs[at]))).unwrap();
+    assert_eq!(batch.values(), [batch.values()[0]; 6]);
+}
+
+#[test]
+fn a_row_of_many_dicts_has_its_gradients_summed_in_their_order() {
+    let embedding = embedding(HashKind::Siphash, 100);
+    let batch = embedding.batch((0..500).map(|_| [("a", 1), ("b", 1), ("c", 1)])).unwrap();
+    let upstream = (0..500 * DIM).map(|i| 1.0 / (1.0 + (i * 7919 % 2500) as f32)).collect::<Vec<_>>();
+    let sum = upstream.chunks(DIM).fold([0.0_f32; DIM], |mut sum, row| {
+        sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+        sum
+    });
+    let gradient = embedding.gradient(&batch, &upstream).unwrap();
+    assert_eq!((gradient.slots().len(), gradient.rows()), (3, [sum; 3].as_flattened()));
 }
 
 #[test]
