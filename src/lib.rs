@@ -21,6 +21,7 @@ pub mod hash;
 pub mod kernel;
 pub mod optim;
 pub mod table;
+pub mod embedding;
 
 // learning
 pub mod model;

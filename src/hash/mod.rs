@@ -134,7 +134,8 @@ impl FeatureHasher {
         Hashed { slot, sign: self.sign(hash & 1 == 0) }
     }
 
-    fn signed_column(&self, name: &[u8], seed: u32) -> Hashed {
+    /// Slot and sign that FeatureHasher gives `name`, `seed` being the index of the hash function.
+    pub(crate) fn signed_column(&self, name: &[u8], seed: u32) -> Hashed {
         let (slot, positive) = sklearn_column(name, seed, self.options.buckets);
         Hashed { slot, sign: self.sign(positive) }
     }

@@ -99,14 +99,31 @@ impl Parser {
     /// Tells `sink` the example in `bytes`, one JSON object. On an error the sink may have been told a part of it,
     /// with keys entered and not left: abandon the example.
     pub fn parse(&self, bytes: &[u8], sink: &mut impl ExampleSink) -> Result<(), ParseError> {
+        self.walk(bytes, sink, |walk, json| walk::Record(walk).deserialize(json))
+    }
+
+    /// Tells `sink` the features in `bytes`, one JSON object whose every key is a feature: no name is special. On an
+    /// error as [`Parser::parse`].
+    pub fn parse_features(&self, bytes: &[u8], sink: &mut impl ExampleSink) -> Result<(), ParseError> {
+        self.walk(bytes, sink, |walk, json| walk::Features(walk).deserialize(json))
+    }
+
+    fn walk<'b, S: ExampleSink>(
+        &self,
+        bytes: &'b [u8],
+        sink: &mut S,
+        read: impl FnOnce(&mut walk::Walk<'_, S>, &mut Json<'b>) -> serde_json::Result<()>,
+    ) -> Result<(), ParseError> {
         let text = fault::utf8(bytes)?;
         fault::expect_object(text)?;
         let mut walk = walk::Walk::new(&self.options, text, sink);
         let mut json = serde_json::Deserializer::from_str(text);
-        let read = walk::Record(&mut walk).deserialize(&mut json);
+        let read = read(&mut walk, &mut json);
         read.and_then(|()| json.end()).map_err(|error| walk.error(&error))
     }
 }
+
+type Json<'b> = serde_json::Deserializer<serde_json::de::StrRead<'b>>;
 
 #[cfg(test)]
 mod tests;

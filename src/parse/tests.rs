@@ -134,6 +134,22 @@ fn flat_records_take_every_other_key_as_a_feature() {
 }
 
 #[test]
+fn a_feature_object_by_itself_has_no_special_key() {
+    let features = r#"{"id":1,"label":"x","weight":-1.5,"features":{"a":[true,null]},"":0.0}"#;
+    let (mut alone, mut inside) = (Recorder::default(), Recorder::default());
+    Parser::default().parse_features(features.as_bytes(), &mut alone).unwrap();
+    Parser::default().parse(format!("{{\"features\":{features}}}").as_bytes(), &mut inside).unwrap();
+    assert_eq!(alone.events, inside.events);
+    assert_eq!(alone.events.len(), 4, "{:?}", alone.events);
+    for (bad, byte) in
+        [("{},\"a\":1", 2), ("[]", 0), ("{\"a\":", 5), (r#"{"a": 1e39}"#, 6), (r#"{"id":1}}"#, 8)]
+    {
+        let error = Parser::default().parse_features(bad.as_bytes(), &mut Recorder::default()).unwrap_err();
+        assert_eq!(error.byte, byte, "{bad}: {error}");
+    }
+}
+
+#[test]
 fn hostile_records_are_refused_at_the_byte_at_fault() {
     run("hostile.jsonl");
 }

@@ -157,6 +157,16 @@ impl<'de, S: ExampleSink> Visitor<'de> for Record<'_, '_, S> {
     }
 }
 
+/// The feature object by itself.
+pub(super) struct Features<'a, 'w, S>(pub(super) &'a mut Walk<'w, S>);
+
+impl<'de, S: ExampleSink> DeserializeSeed<'de> for Features<'_, '_, S> {
+    type Value = ();
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        Value { walk: self.0, place: Place::Top }.deserialize(json)
+    }
+}
+
 /// What a top-level key stands for.
 enum Field {
     Label,
