@@ -17,3 +17,7 @@ pub mod hash;
 
 // state
 pub mod table;
+
+// out
+#[cfg(feature = "pipeline")]
+pub mod checkpoint;
