@@ -174,8 +174,8 @@ impl Fold<'_> {
         for part in [Part::Rows, Part::Sides, Part::Slots] {
             self.copy(&inputs, part, &mut file)?;
         }
+        // Its name becomes durable with the next commit, which syncs the folder before its manifest.
         let output = RowsFile { stored: file.finish()?, rows };
-        self.storage.sync_folder()?;
         Ok(Folded { table: job.table.clone(), inputs: job.inputs.clone(), output })
     }
 

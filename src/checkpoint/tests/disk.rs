@@ -7,6 +7,13 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
+/// Which of the new names a power cut undoes: the system may write them in any order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lost {
+    All,
+    AllButTheLast,
+}
+
 /// What happens at the n-th operation, counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Plan {
@@ -92,14 +99,15 @@ impl Disk {
 
     /// The worst that a power cut may do: contents that were not fsynced are half gone, new names that were not are
     /// the old ones again, and every removal has happened.
-    pub(super) fn cut_power(&self) {
+    pub(super) fn cut_power(&self, lost: Lost) {
         let mut state = self.state.lock().unwrap();
         for path in std::mem::take(&mut state.unsynced) {
             if let Ok(file) = std::fs::OpenOptions::new().write(true).open(&path) {
                 file.set_len(file.metadata().unwrap().len() / 2).unwrap();
             }
         }
-        for path in std::mem::take(&mut state.renamed).into_iter().rev() {
+        let spared = usize::from(lost == Lost::AllButTheLast);
+        for path in std::mem::take(&mut state.renamed).into_iter().rev().skip(spared) {
             if path.exists() {
                 std::fs::rename(&path, temporary(&path)).unwrap();
             }

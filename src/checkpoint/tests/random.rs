@@ -1,6 +1,6 @@
 //! Random sequences of learning, commits, faults, power cuts and reopenings, beside a plain map.
 
-use super::disk::{Disk, Plan};
+use super::disk::{Disk, Lost, Plan};
 use super::*;
 use std::collections::BTreeMap as Map;
 
@@ -77,7 +77,8 @@ impl Run {
                     self.commit(&mut writer);
                     self.commit(&mut writer);
                     drop(writer);
-                    self.disk.cut_power();
+                    let lost = [Lost::All, Lost::AllButTheLast][self.random.below(2) as usize];
+                    self.disk.cut_power(lost);
                     writer = self.open();
                 }
             }
