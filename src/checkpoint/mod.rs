@@ -10,6 +10,30 @@
 //!
 //! This module knows tables, small tensors and progress, not what they mean: the learner composes and reads them.
 //!
+//! ```
+//! use flexihash::batch::Slot;
+//! use flexihash::checkpoint::{ModelDir, Snapshot, TableCut, Writer};
+//! use flexihash::table::{Init, Table, TableOptions};
+//! use std::sync::Arc;
+//!
+//! # let folder = tempfile::tempdir()?;
+//! # let path = folder.path().join("model");
+//! let options = TableOptions { rows: 1 << 20, width: 8, side: 0, init: Init::Zeros, seed: 0 };
+//! let table = Arc::new(Table::new(options)?);
+//! table.lease_all().row_mut(Slot(42)).0.fill(0.5);
+//!
+//! let mut writer = Writer::create_or_open(&path, 2)?;
+//! let tables = vec![TableCut::begin("main", &table)];
+//! let manifest = writer.commit(Snapshot { tables, ..Snapshot::default() })?;
+//! assert_eq!((manifest.generation, manifest.tables[0].stored_rows()), (1, 1));
+//!
+//! let mut generation = ModelDir::open(&path)?.latest()?.expect("a generation was committed");
+//! let restored = Table::new(options)?;
+//! generation.load_table("main", &restored)?;
+//! assert_eq!(restored.lease_all().row(Slot(42)), [0.5; 8]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # Consistency
 //!
 //! [`Writer::commit`] returns after the manifest is durable: its name is fsynced, after the names and contents of all
@@ -62,5 +86,6 @@ pub use storage::{Operation, StoredFile};
 pub use tensor::{Tensor, TensorData};
 pub use writer::{Snapshot, TableCut, Writer};
 
-#[cfg(all(test, not(loom)))]
+#[cfg(not(loom))]
+#[cfg(test)]
 mod tests;

@@ -271,3 +271,14 @@ fn a_reader_sees_whole_generations_while_a_trainer_writes_and_prunes() {
         assert!(seen > 5, "only {seen} generations were read");
     });
 }
+
+#[test]
+fn a_writer_may_live_on_a_thread_of_its_own() {
+    fn sent<T: Send>() {}
+    fn shared<T: Send + Sync>() {}
+    sent::<Writer>();
+    sent::<Snapshot>();
+    shared::<Generation>();
+    shared::<ModelDir>();
+    shared::<CheckpointError>();
+}

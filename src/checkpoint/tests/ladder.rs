@@ -107,7 +107,6 @@ macro_rules! rung {
         #[test]
         fn $name() {
             let good = Good::new();
-            #[expect(clippy::redundant_closure_call)]
             ($change)(&good);
             let damage = good.error($file);
             assert!(matches!(damage, $damage), "{damage:?}");
