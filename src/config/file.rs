@@ -33,7 +33,9 @@ impl ConfigFile {
             } else if run_names.contains_key(&key) {
                 run.insert(key, value);
             } else {
-                return Err(format!("unknown option `{key}`: options here have the names of the flags, without --"));
+                return Err(format!(
+                    "unknown option `{key}`: options here have the names of the flags, without --"
+                ));
             }
         }
         Ok(Self { model: decode(model)?, run: decode(run)? })
@@ -81,7 +83,8 @@ mod tests {
 
     #[test]
     fn the_file_has_the_names_of_the_flags() {
-        let text = "loss = \"squared\"\nlearning-rate = 0.5\ncheckpoint-every = [1000, \"30s\"]\npasses = 2\n";
+        let text =
+            "loss = \"squared\"\nlearning-rate = 0.5\ncheckpoint-every = [1000, \"30s\"]\npasses = 2\n";
         let file = ConfigFile::parse(text).unwrap();
         assert_eq!(file.model.loss, Some(LossName::Squared));
         assert_eq!(file.model.learning_rate, Some(LearningRate::Rate(0.5)));

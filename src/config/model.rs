@@ -185,7 +185,8 @@ impl ModelFlags {
         if self.optimizer.is_some() && self.learning_rate == Some(LearningRate::Auto) {
             return Err(refuse("learning-rate", "auto chooses its own optimizers: leave --optimizer out"));
         }
-        let tuned = [("l1", self.l1), ("l2", self.l2), ("power-t", self.power_t), ("initial-t", self.initial_t)];
+        let tuned =
+            [("l1", self.l1), ("l2", self.l2), ("power-t", self.power_t), ("initial-t", self.initial_t)];
         for (option, value) in tuned {
             let default = if option == "power-t" { 0.5 } else { f64::from(u8::from(option == "initial-t")) };
             let Some(value) = value else { continue };
@@ -193,11 +194,17 @@ impl ModelFlags {
                 return Err(refuse(option, format!("expected a finite number of at least 0, got {value}")));
             }
             if auto && value != default {
-                return Err(refuse(option, "has no effect on --learning-rate auto: give --optimizer or a rate"));
+                return Err(refuse(
+                    option,
+                    "has no effect on --learning-rate auto: give --optimizer or a rate",
+                ));
             }
         }
         if auto && self.schedule.is_some_and(|schedule| schedule != Schedule::Constant) {
-            return Err(refuse("schedule", "has no effect on --learning-rate auto: give --optimizer or a rate"));
+            return Err(refuse(
+                "schedule",
+                "has no effect on --learning-rate auto: give --optimizer or a rate",
+            ));
         }
         Ok(())
     }
@@ -210,7 +217,9 @@ impl ModelFlags {
             LossName::Poisson => Loss::Poisson,
             LossName::Quantile => match self.quantile.unwrap_or(0.5) {
                 quantile if quantile > 0.0 && quantile < 1.0 => Loss::Quantile(quantile),
-                got => return Err(refuse("quantile", format!("expected a number between 0 and 1, got {got}"))),
+                got => {
+                    return Err(refuse("quantile", format!("expected a number between 0 and 1, got {got}")));
+                }
             },
         })
     }

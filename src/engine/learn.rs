@@ -8,8 +8,8 @@ use crate::learner::{Mode, Outcome, Outcomes};
 use crate::record::{Positions, Record};
 use crate::sink::{DeadLetter, write_prediction};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Ends of the queues that the learner holds.
@@ -169,7 +169,8 @@ impl<'a> Stage<'a> {
         let (mut entry, mut row) = (0, 0);
         while entry < work.entries.len() {
             let segment = self.segment(work, entry);
-            let rows = work.entries[segment.clone()].iter().filter(|entry| matches!(entry, Entry::Row)).count();
+            let rows =
+                work.entries[segment.clone()].iter().filter(|entry| matches!(entry, Entry::Row)).count();
             let mode = self.mode(pass);
             self.model.learner_mut().process(&work.batch, row..row + rows, mode, &mut self.outcomes)?;
             let (lines, failure) = self.collect(work, segment.clone(), row, mode);
@@ -204,7 +205,9 @@ impl<'a> Stage<'a> {
 
     /// Entries from `first` on, up to the record after which a cut is due.
     fn segment(&self, work: &Work, first: usize) -> Range<usize> {
-        let Some(next) = self.next_records.filter(|_| !self.in_flight) else { return first..work.entries.len() };
+        let Some(next) = self.next_records.filter(|_| !self.in_flight) else {
+            return first..work.entries.len();
+        };
         let mut room = next.saturating_sub(self.model.learner().counters().records).max(1);
         let mut end = first;
         for entry in &work.entries[first..] {
@@ -256,7 +259,13 @@ impl<'a> Stage<'a> {
             Outcome::Rejected(rejection) => return Some(rejection.to_string()),
             Outcome::Scored { number, predictions } if mode != Mode::Again => {
                 let predictions = self.outcomes.predictions.get(predictions.clone())?;
-                write_prediction(lines, work.batch.id(row), *number, self.outcomes.tasks.as_deref(), predictions);
+                write_prediction(
+                    lines,
+                    work.batch.id(row),
+                    *number,
+                    self.outcomes.tasks.as_deref(),
+                    predictions,
+                );
             }
             Outcome::Scored { .. } => {}
         }

@@ -91,7 +91,9 @@ pub enum EngineError {
     #[error(transparent)]
     Model(#[from] ModelError),
     /// Too many bad records.
-    #[error("{count} bad records, more than --max-errors {limit}; the last: {source_name}, line {line}: {reason}")]
+    #[error(
+        "{count} bad records, more than --max-errors {limit}; the last: {source_name}, line {line}: {reason}"
+    )]
     TooManyErrors {
         /// Bad records in this run.
         count: u64,
@@ -219,14 +221,16 @@ impl Engine {
             let mut parse_threads = Vec::new();
             for (input, output) in parsers_out.into_iter().zip(parsed_in) {
                 let (hasher, parser) = (Arc::clone(&hasher), Arc::clone(&parser));
-                let thread = spawn("parse").spawn_scoped(scope, move || work::run(&parser, &hasher, &input, &output));
+                let thread =
+                    spawn("parse").spawn_scoped(scope, move || work::run(&parser, &hasher, &input, &output));
                 parse_threads.push(thread.map_err(EngineError::Spawn)?);
             }
             let outputs = self.outputs;
             let writer = spawn("write").spawn_scoped(scope, move || write::run(outputs, &to_write, &cuts));
             let writer = writer.map_err(EngineError::Spawn)?;
             let store = self.store;
-            let saver = spawn("save").spawn_scoped(scope, move || write::save(store, &to_save, &saved_in, &acknowledge));
+            let saver = spawn("save")
+                .spawn_scoped(scope, move || write::save(store, &to_save, &saved_in, &acknowledge));
             let saver = saver.map_err(EngineError::Spawn)?;
             let links = learn::Links { parsed, pool: pool_in, lines, saved: saves.then_some(saved) };
             let mut stage = learn::Stage::new(self.model, &self.options, self.positions, shared, links);

@@ -5,7 +5,9 @@
 
 use super::Summary;
 use crate::batch::Batch;
-use crate::checkpoint::{CheckpointError, Generation, Progress, Snapshot, TableCut, Tensor, TensorData, Writer};
+use crate::checkpoint::{
+    CheckpointError, Generation, Progress, Snapshot, TableCut, Tensor, TensorData, Writer,
+};
 use crate::config::{ConfigError, ModelConfig, ModelFlags};
 use crate::example::{FeatureError, LabelRange};
 use crate::hash::{Encoder, EncoderScratch, FeatureHasher, HashKey, HashOptionError};
@@ -132,7 +134,8 @@ impl Model {
             generation.load_table(&name, table)?;
         }
         let mut model = Self::with(&flags, &config, key, learner)?;
-        (model.skipped, model.seconds, model.positions) = (stored.skipped, stored.seconds, progress.positions);
+        (model.skipped, model.seconds, model.positions) =
+            (stored.skipped, stored.seconds, progress.positions);
         Ok(model)
     }
 

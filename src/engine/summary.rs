@@ -94,7 +94,8 @@ impl Figures {
     fn mean(reports: &[Report]) -> Self {
         let mean = |figure: &dyn Fn(&Report) -> Option<f64>| {
             let some = reports.iter().filter_map(|report| Some((report.examples as f64, figure(report)?)));
-            let (weight, sum) = some.fold((0.0, 0.0), |(w, s), (weight, value)| (w + weight, s + weight * value));
+            let (weight, sum) =
+                some.fold((0.0, 0.0), |(w, s), (weight, value)| (w + weight, s + weight * value));
             (weight > 0.0).then(|| sum / weight)
         };
         if let [one] = reports {
@@ -115,8 +116,17 @@ impl Figures {
 
 impl From<Report> for Figures {
     fn from(report: Report) -> Self {
-        let Report { loss, logloss, rmse, auc, calibration, normalized_entropy, mean_label, mean_prediction, .. } =
-            report;
+        let Report {
+            loss,
+            logloss,
+            rmse,
+            auc,
+            calibration,
+            normalized_entropy,
+            mean_label,
+            mean_prediction,
+            ..
+        } = report;
         Self { loss, logloss, rmse, auc, calibration, normalized_entropy, mean_label, mean_prediction }
     }
 }

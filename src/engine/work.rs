@@ -63,7 +63,9 @@ fn parse_record(
 ) -> Result<(), String> {
     if record.is_cut() {
         let (length, kept) = (record.length, record.bytes.len());
-        return Err(format!("expected a record within the limit, found one of {length} bytes (the first {kept} are kept)"));
+        return Err(format!(
+            "expected a record within the limit, found one of {length} bytes (the first {kept} are kept)"
+        ));
     }
     let mut encoder = Encoder::new(hasher, scratch, batch);
     match parser.parse(record.bytes, &mut encoder) {

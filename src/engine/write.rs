@@ -10,10 +10,7 @@ use crossbeam_channel::{Receiver, Sender};
 #[derive(Debug)]
 pub(super) enum Out {
     /// Whole lines.
-    Lines {
-        predictions: Vec<u8>,
-        dead_letters: Vec<u8>,
-    },
+    Lines { predictions: Vec<u8>, dead_letters: Vec<u8> },
     /// The state after all lines so far.
     Cut(Box<Snapshot>),
 }

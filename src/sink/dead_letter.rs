@@ -36,7 +36,8 @@ impl<'a> DeadLetter<'a> {
     pub fn new(record: Record<'a>, reason: String) -> Self {
         let cut = record.bytes.len() > DEAD_LETTER_BYTES;
         let bytes = record.bytes.get(..DEAD_LETTER_BYTES).unwrap_or(record.bytes);
-        let text = if cut || record.is_cut() { whole_characters(bytes) } else { std::str::from_utf8(bytes).ok() };
+        let text =
+            if cut || record.is_cut() { whole_characters(bytes) } else { std::str::from_utf8(bytes).ok() };
         let base64 = || base64::engine::general_purpose::STANDARD.encode(bytes);
         Self {
             source: record.source,

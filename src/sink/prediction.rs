@@ -14,7 +14,9 @@ pub fn write_prediction(
     out.extend_from_slice(b"{\"id\":");
     match id {
         // A raw id of several lines would break the output into several.
-        Some(id) => out.extend(id.iter().map(|&byte| if byte == b'\n' || byte == b'\r' { b' ' } else { byte })),
+        Some(id) => {
+            out.extend(id.iter().map(|&byte| if byte == b'\n' || byte == b'\r' { b' ' } else { byte }))
+        }
         None => out.extend_from_slice(number.to_string().as_bytes()),
     }
     out.extend_from_slice(b",\"prediction\":");
@@ -60,7 +62,10 @@ mod tests {
     #[test]
     fn ids_of_any_type_are_echoed() {
         for id in ["\"a\\u00e9\"", "17", "null", "{\"a\": [1, 2.50]}"] {
-            assert_eq!(line(Some(id.as_bytes()), None, &[0.25]), format!("{{\"id\":{id},\"prediction\":0.25}}\n"));
+            assert_eq!(
+                line(Some(id.as_bytes()), None, &[0.25]),
+                format!("{{\"id\":{id},\"prediction\":0.25}}\n")
+            );
         }
         assert_eq!(line(None, None, &[1e-10]), "{\"id\":7,\"prediction\":1e-10}\n");
         assert_eq!(line(Some(b"[1,\n2]"), None, &[0.0]), "{\"id\":[1, 2],\"prediction\":0.0}\n");

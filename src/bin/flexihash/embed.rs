@@ -93,7 +93,9 @@ impl Rows {
     fn embed(&mut self, batch: &Batch) -> Result<Vec<f32>, CommandError> {
         match self {
             Self::Learned(model) => Ok(model.embed(batch)),
-            Self::Initial(initial) => initial.embedding.embed(batch).map_err(|error| usage(error.to_string())),
+            Self::Initial(initial) => {
+                initial.embedding.embed(batch).map_err(|error| usage(error.to_string()))
+            }
         }
     }
 }

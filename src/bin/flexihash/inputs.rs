@@ -22,11 +22,16 @@ pub(crate) fn or_stdin(inputs: Vec<PathBuf>) -> Result<Vec<PathBuf>, CommandErro
 /// The hash key from a file, else from the environment, if there is one. Never repeats what it read.
 pub(crate) fn hash_key(file: Option<&Path>) -> Result<Option<HashKey>, CommandError> {
     if let Some(path) = file {
-        let text = std::fs::read_to_string(path).map_err(|error| usage(format!("{}: {error}", path.display())))?;
-        return HashKey::from_hex(&text).map(Some).map_err(|error| usage(format!("{}: {error}", path.display())));
+        let text =
+            std::fs::read_to_string(path).map_err(|error| usage(format!("{}: {error}", path.display())))?;
+        return HashKey::from_hex(&text)
+            .map(Some)
+            .map_err(|error| usage(format!("{}: {error}", path.display())));
     }
     match std::env::var(KEY_VARIABLE) {
-        Ok(text) => HashKey::from_hex(&text).map(Some).map_err(|error| usage(format!("{KEY_VARIABLE}: {error}"))),
+        Ok(text) => {
+            HashKey::from_hex(&text).map(Some).map_err(|error| usage(format!("{KEY_VARIABLE}: {error}")))
+        }
         Err(std::env::VarError::NotPresent) => Ok(None),
         Err(std::env::VarError::NotUnicode(_)) => Err(usage(format!("{KEY_VARIABLE}: not UTF-8"))),
     }

@@ -117,7 +117,8 @@ fn tables(model: &Model) -> Vec<TableFigures> {
 
 impl std::fmt::Display for Inspection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let line = |f: &mut std::fmt::Formatter<'_>, name: &str, value: &str| writeln!(f, "{name:<22}{value}");
+        let line =
+            |f: &mut std::fmt::Formatter<'_>, name: &str, value: &str| writeln!(f, "{name:<22}{value}");
         line(f, "generation", &self.generation.to_string())?;
         line(f, "written by", &format!("flexihash {}", self.crate_version))?;
         line(f, "hash key", self.hash_key)?;
@@ -128,7 +129,8 @@ impl std::fmt::Display for Inspection {
         line(f, "loss", &format!("{:.6}", self.summary.figures.loss))?;
         for table in &self.tables {
             writeln!(f, "\ntable {}", table.task.as_deref().unwrap_or(""))?;
-            let touched = format!("{} of {} ({:.3} %)", table.rows_touched, table.rows, 100.0 * table.load_factor);
+            let touched =
+                format!("{} of {} ({:.3} %)", table.rows_touched, table.rows, 100.0 * table.load_factor);
             line(f, "  rows touched", &touched)?;
             line(f, "  floats per row", &table.floats_per_row.to_string())?;
             line(f, "  norm of weights", &format!("L1 {:.4}, L2 {:.4}", table.norm_l1, table.norm_l2))?;

@@ -79,7 +79,8 @@ fn draw(bar: &ProgressBar, status: &Status<'_>) {
     let (whole, window) = status.reports();
     let rate = status.run_examples as f64 / status.elapsed.as_secs_f64().max(1e-9);
     let examples = status.counters.examples;
-    let mut message = format!("{examples} examples, {rate:.0}/s, loss {:.4} (window {:.4})", whole.loss, window.loss);
+    let mut message =
+        format!("{examples} examples, {rate:.0}/s, loss {:.4} (window {:.4})", whole.loss, window.loss);
     if let Some(auc) = whole.auc {
         message.push_str(&format!(", AUC {auc:.4}"));
     }
@@ -99,7 +100,9 @@ fn print_row(first: bool, status: &Status<'_>) {
     if first {
         let head = ["examples", "loss", "window", "AUC", "calibr.", "bad", "examples/s"];
         let [examples, loss, last, auc, calibration, bad, rate] = head;
-        text.push_str(&format!("{examples:>12}{loss:>10}{last:>10}{auc:>9}{calibration:>9}{bad:>9}{rate:>12}\n"));
+        text.push_str(&format!(
+            "{examples:>12}{loss:>10}{last:>10}{auc:>9}{calibration:>9}{bad:>9}{rate:>12}\n"
+        ));
     }
     let rate = status.run_examples as f64 / status.elapsed.as_secs_f64().max(1e-9);
     let figure = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.4}"));

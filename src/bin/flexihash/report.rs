@@ -14,7 +14,11 @@ pub(crate) fn print(summary: &Summary, model: &Model) {
 fn text(summary: &Summary, model: &Model) -> String {
     let mut out = String::new();
     let rate = summary.examples_per_second;
-    let _ = writeln!(out, "\n{} examples learned, {} bad records skipped, {} features", summary.examples, summary.skipped, summary.features);
+    let _ = writeln!(
+        out,
+        "\n{} examples learned, {} bad records skipped, {} features",
+        summary.examples, summary.skipped, summary.features
+    );
     let _ = writeln!(out, "{:.1} s, {rate:.0} examples/s", summary.seconds);
     if summary.dropped_steps > 0 {
         let _ = writeln!(out, "{} row updates dropped: they were not finite", summary.dropped_steps);

@@ -126,7 +126,9 @@ fn start(run: &RunFlags, flags: &ModelFlags) -> Result<Start, CommandError> {
     };
     if run.resume != Some(true) {
         let path = path.display();
-        return Err(usage(format!("{path}: holds a model already: --resume goes on with it, another --model starts afresh")));
+        return Err(usage(format!(
+            "{path}: holds a model already: --resume goes on with it, another --model starts afresh"
+        )));
     }
     let key = stored_key(store.folder(), given_key)?;
     let kept = generation.manifest().progress.outputs.clone();
@@ -139,9 +141,9 @@ fn start(run: &RunFlags, flags: &ModelFlags) -> Result<Start, CommandError> {
 pub(crate) fn stored_key(folder: &ModelDir, given: Option<HashKey>) -> Result<HashKey, CommandError> {
     let stored = folder.hash_key()?.unwrap_or_default();
     match given {
-        Some(given) if given != stored => {
-            Err(usage("the hash key given is not the one this model was made with: leave it out, the model has its own"))
-        }
+        Some(given) if given != stored => Err(usage(
+            "the hash key given is not the one this model was made with: leave it out, the model has its own",
+        )),
         _ => Ok(stored),
     }
 }
