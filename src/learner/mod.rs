@@ -15,7 +15,7 @@ pub use validation::{Report, Validation};
 
 use crate::batch::Batch;
 use crate::table::Table;
-use arm::{Arm, Job};
+use arm::{Arm, Job, Lesson};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -123,6 +123,13 @@ pub struct Learner {
     names: Option<Arc<[String]>>,
     counters: Counters,
     scratch: Scratch,
+}
+
+/// Rows of a batch, and what to do with them.
+struct Work<'a> {
+    batch: &'a Batch,
+    range: Range<usize>,
+    mode: Mode,
 }
 
 #[derive(Default)]
@@ -284,7 +291,7 @@ impl Learner {
         outcomes.predictions.resize(total, 0.0);
         outcomes.tasks = if self.shape == LabelShape::Tasks { self.names.clone() } else { None };
         for task in 0..self.tasks.len() {
-            self.run_task(task, batch, range.clone(), mode, outcomes);
+            self.run_task(task, &Work { batch, range: range.clone(), mode }, outcomes);
         }
         if mode == Mode::Learn {
             self.count(batch, range, outcomes);
@@ -330,29 +337,22 @@ impl Learner {
         self.tasks.iter().position(|task| task.name.as_deref() == Some(name))
     }
 
-    fn run_task(
-        &mut self,
-        index: usize,
-        batch: &Batch,
-        range: Range<usize>,
-        mode: Mode,
-        outcomes: &mut Outcomes,
-    ) {
+    fn run_task(&mut self, index: usize, work: &Work<'_>, outcomes: &mut Outcomes) {
         let Scratch { known, jobs, predictions } = &mut self.scratch;
         let Some(task) = self.tasks.get_mut(index) else { return };
         jobs.clear();
         predictions.clear();
         let name = task.name.as_deref();
-        for (row, _) in range.clone().zip(known.iter()).filter(|(_, known)| **known > index) {
-            let learn = if mode == Mode::Learn { target(batch, row, name) } else { None };
-            jobs.push(Job { row, learn });
+        for (row, _) in work.range.clone().zip(known.iter()).filter(|(_, known)| **known > index) {
+            let lesson = if work.mode == Mode::Learn { lesson(work.batch, row, name) } else { None };
+            jobs.push(Job { row, lesson });
         }
-        task.arm.run(batch, jobs, predictions);
+        task.arm.run(work.batch, jobs, predictions);
         for (job, &prediction) in jobs.iter().zip(predictions.iter()) {
-            if let Some((label, weight)) = job.learn {
+            if let Some(Lesson { label, weight }) = job.lesson {
                 task.validation.add(prediction, f64::from(label), f64::from(weight));
             }
-            if let Some(Outcome::Scored { predictions, .. }) = outcomes.rows.get(job.row - range.start) {
+            if let Some(Outcome::Scored { predictions, .. }) = outcomes.rows.get(job.row - work.range.start) {
                 outcomes.predictions[predictions.start + index] = prediction as f32;
             }
         }
@@ -370,10 +370,10 @@ impl Learner {
     }
 }
 
-/// The label and weight of `row` for the task `name`, if it is to be learned.
-fn target(batch: &Batch, row: usize, name: Option<&str>) -> Option<(f32, f32)> {
+/// The lesson that `row` holds for the task `name`, if any.
+fn lesson(batch: &Batch, row: usize, name: Option<&str>) -> Option<Lesson> {
     let weight = batch.weight(row);
     let task_of = |task: Option<u32>| task.and_then(|task| batch.task_names().get(task as usize));
     let target = batch.targets(row).iter().find(|target| task_of(target.task).map(String::as_str) == name)?;
-    (weight > 0.0).then_some((target.value, weight))
+    (weight > 0.0).then_some(Lesson { label: target.value, weight })
 }
