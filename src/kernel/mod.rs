@@ -19,10 +19,11 @@ pub fn add_scaled(out: &mut [f32], scale: f32, x: &[f32]) {
 /// e^x lane by lane: range reduction by ln 2 in two parts and the degree-5 polynomial of Cephes' `expf` (Moshier
 /// 1989), relative error below 2e-7. Inputs beyond ±87 saturate; NaN gives a finite value.
 #[inline]
+#[expect(clippy::manual_clamp, reason = "clamp keeps NaN, this order of max and min gives a bound")]
 pub fn exp<const N: usize>(x: [f32; N]) -> [f32; N] {
     // Adding 1.5·2^23 rounds to an integer and leaves it in the low mantissa bits.
     const ROUND: f32 = 12_582_912.0;
-    const LN2_HIGH: f32 = 0.693_359_375;
+    const LN2_HIGH: f32 = 355.0 / 512.0;
     const LN2_LOW: f32 = -2.121_944_4e-4;
     let mut out = [0.0; N];
     for (out, x) in out.iter_mut().zip(x) {

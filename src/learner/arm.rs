@@ -6,13 +6,21 @@ use crate::optim::{Input, RowRule, SIDE};
 use crate::table::{Lease, StripeSet, Table, TableError, TableOptions};
 use std::sync::Arc;
 
+/// What a record teaches.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Lesson {
+    pub(super) label: f32,
+    /// Importance, > 0.
+    pub(super) weight: f32,
+}
+
 /// What to do with one record of a run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Job {
     /// Row of the batch.
     pub(super) row: usize,
-    /// Label and importance, if it is to be learned.
-    pub(super) learn: Option<(f32, f32)>,
+    /// `None`: it is only predicted.
+    pub(super) lesson: Option<Lesson>,
 }
 
 /// A learner of one task, its types erased once per run of records rather than per feature.
@@ -100,8 +108,8 @@ where
         self.head.forward(&self.sums)
     }
 
-    fn learn(&mut self, lease: &mut Lease<'_>, row: Row<'_>, forward: &H::Forward, label: f32, weight: f32) {
-        let step = self.head.learn(&self.sums, forward, label, weight);
+    fn learn(&mut self, lease: &mut Lease<'_>, row: Row<'_>, forward: &H::Forward, lesson: Lesson) {
+        let step = self.head.learn(&self.sums, forward, lesson.label, lesson.weight);
         for (i, (&slot, &input)) in row.slots.iter().zip(&self.inputs).enumerate() {
             let (weights, side) = lease.row_mut(slot);
             if row.kinds[i] == FeatureKind::Number && !side.is_empty() {
@@ -120,8 +128,8 @@ where
             let row = batch.row(job.row);
             let forward = self.predict(&mut lease, row);
             predictions.push(self.head.prediction(&forward));
-            if let Some((label, weight)) = job.learn {
-                self.learn(&mut lease, row, &forward, label, weight);
+            if let Some(lesson) = job.lesson {
+                self.learn(&mut lease, row, &forward, lesson);
             }
         }
     }

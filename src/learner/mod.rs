@@ -15,7 +15,7 @@ pub use validation::{Report, Validation};
 
 use crate::batch::Batch;
 use crate::table::Table;
-use arm::{Arm, Job};
+use arm::{Arm, Job, Lesson};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -125,6 +125,13 @@ pub struct Learner {
     names: Option<Arc<[String]>>,
     counters: Counters,
     scratch: Scratch,
+}
+
+/// Rows of a batch, and what to do with them.
+struct Work<'a> {
+    batch: &'a Batch,
+    range: Range<usize>,
+    mode: Mode,
 }
 
 #[derive(Default)]
@@ -291,7 +298,7 @@ impl Learner {
         outcomes.predictions.resize(total, 0.0);
         outcomes.tasks = if self.shape == LabelShape::Tasks { self.names.clone() } else { None };
         for task in 0..self.tasks.len() {
-            self.run_task(task, batch, range.clone(), mode, outcomes);
+            self.run_task(task, &Work { batch, range: range.clone(), mode }, outcomes);
         }
         if mode != Mode::Predict {
             self.count(batch, range, outcomes);
@@ -337,29 +344,22 @@ impl Learner {
         self.tasks.iter().position(|task| task.name.as_deref() == Some(name))
     }
 
-    fn run_task(
-        &mut self,
-        index: usize,
-        batch: &Batch,
-        range: Range<usize>,
-        mode: Mode,
-        outcomes: &mut Outcomes,
-    ) {
+    fn run_task(&mut self, index: usize, work: &Work<'_>, outcomes: &mut Outcomes) {
         let Scratch { known, jobs, predictions } = &mut self.scratch;
         let Some(task) = self.tasks.get_mut(index) else { return };
         jobs.clear();
         predictions.clear();
         let name = task.name.as_deref();
-        for (row, _) in range.clone().zip(known.iter()).filter(|(_, known)| **known > index) {
-            let learn = if mode == Mode::Predict { None } else { target(batch, row, name) };
-            jobs.push(Job { row, learn });
+        for (row, _) in work.range.clone().zip(known.iter()).filter(|(_, known)| **known > index) {
+            let lesson = if work.mode == Mode::Predict { None } else { lesson(work.batch, row, name) };
+            jobs.push(Job { row, lesson });
         }
-        task.arm.run(batch, jobs, predictions);
+        task.arm.run(work.batch, jobs, predictions);
         for (job, &prediction) in jobs.iter().zip(predictions.iter()) {
-            if let (Some((label, weight)), Mode::Learn) = (job.learn, mode) {
+            if let (Some(Lesson { label, weight }), Mode::Learn) = (job.lesson, work.mode) {
                 task.validation.add(prediction, f64::from(label), f64::from(weight));
             }
-            if let Some(Outcome::Scored { predictions, .. }) = outcomes.rows.get(job.row - range.start) {
+            if let Some(Outcome::Scored { predictions, .. }) = outcomes.rows.get(job.row - work.range.start) {
                 outcomes.predictions[predictions.start + index] = prediction as f32;
             }
         }
@@ -377,10 +377,10 @@ impl Learner {
     }
 }
 
-/// The label and weight of `row` for the task `name`, if it is to be learned.
-fn target(batch: &Batch, row: usize, name: Option<&str>) -> Option<(f32, f32)> {
+/// The lesson that `row` holds for the task `name`, if any.
+fn lesson(batch: &Batch, row: usize, name: Option<&str>) -> Option<Lesson> {
     let weight = batch.weight(row);
     let task_of = |task: Option<u32>| task.and_then(|task| batch.task_names().get(task as usize));
     let target = batch.targets(row).iter().find(|target| task_of(target.task).map(String::as_str) == name)?;
-    (weight > 0.0).then_some((target.value, weight))
+    (weight > 0.0).then_some(Lesson { label: target.value, weight })
 }

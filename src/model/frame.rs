@@ -258,10 +258,10 @@ fn hinge<const N: usize>(seen: &Seen, scores: &Scores<N>) -> Response<N> {
 
 fn squared<const N: usize>(seen: &Seen, scores: &Scores<N>, errors: &mut [f32; N]) -> Response<N> {
     let mut response = Response { gradient: [0.0; N], curvature: [1.0; N] };
-    for l in 0..N {
-        let error = (scores.raw[l] - seen.z).max(-STANDARD_MAX).min(STANDARD_MAX);
-        errors[l] += (error * error - errors[l]) * seen.rate;
-        response.curvature[l] = 1.0 / errors[l].max(1e-6);
+    for (l, running) in errors.iter_mut().enumerate() {
+        let error = (scores.raw[l] - seen.z).clamp(-STANDARD_MAX, STANDARD_MAX);
+        *running += (error * error - *running) * seen.rate;
+        response.curvature[l] = 1.0 / running.max(1e-6);
         response.gradient[l] = if l < scores.newton_from { error } else { error * response.curvature[l] };
     }
     response
@@ -270,9 +270,9 @@ fn squared<const N: usize>(seen: &Seen, scores: &Scores<N>, errors: &mut [f32; N
 fn quantile<const N: usize>(seen: &Seen, scores: &Scores<N>, errors: &mut [f32; N], tau: f32) -> Response<N> {
     let mut response = Response { gradient: [0.0; N], curvature: [1.0; N] };
     let loss = Loss::Quantile(f64::from(tau));
-    for l in 0..N {
-        errors[l] += ((scores.raw[l] - seen.z).abs() - errors[l]) * seen.rate;
-        let density = 1.4 / errors[l].max(1e-4);
+    for (l, running) in errors.iter_mut().enumerate() {
+        *running += ((scores.raw[l] - seen.z).abs() - *running) * seen.rate;
+        let density = 1.4 / running.max(1e-4);
         response.curvature[l] = density * density * (tau * (1.0 - tau)).max(1e-3);
         let slope = loss.gradient(f64::from(scores.raw[l]), f64::from(seen.z)) as f32;
         response.gradient[l] = if l < scores.newton_from { slope } else { slope * density };

@@ -8,6 +8,7 @@ use crate::optim::{KALMAN_FROM, LaneStep, LaneSums};
 
 const EXPERTS: usize = LANES + 1;
 /// π/8 (MacKay 1992): log-odds with variance V count for 1/√(1 + πV/8).
+#[expect(clippy::approx_constant, reason = "stored models were learned with these four digits")]
 const SHRINK: f32 = 0.3927;
 const LEAST_CURVATURE: f32 = 1e-5;
 const DRIFT: f64 = 1e-6;

@@ -195,6 +195,7 @@ impl<const K: usize> RowRule for Bilinear<K> {
 }
 
 #[inline]
+#[expect(clippy::manual_clamp, reason = "clamp keeps NaN, this order of max and min gives a bound")]
 fn move_weight<const K: usize>(
     machine: usize,
     tail: &mut [f32; 3 * MACHINES],

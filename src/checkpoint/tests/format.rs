@@ -131,15 +131,6 @@ fn what_is_written_today_reads_back_as_the_sample() {
     assert_eq!(new, old, "byte for byte");
 }
 
-/// Run once for a format, never again: `cargo test -- --ignored write_the_sample_of_format_1`.
-#[test]
-#[ignore = "writes fixtures/model-v1"]
-fn write_the_sample_of_format_1() {
-    assert!(!sample().exists(), "a released sample is never written anew");
-    write_sample(&sample());
-    std::fs::remove_file(sample().join("LOCK")).unwrap();
-}
-
 #[test]
 fn the_safetensors_crate_reads_every_file_of_a_model() {
     let read = |name: &str| std::fs::read(sample().join(name)).unwrap();
