@@ -236,7 +236,9 @@ impl<'a> Stage<'a> {
                 Entry::Bad(reason) => Some(reason.clone()),
                 Entry::Row => {
                     next += 1;
-                    self.predicted(work, row + next - 1, next - 1, mode, &mut predictions)
+                    let outcome = self.outcomes.rows.get(next - 1);
+                    let id = work.batch.id(row + next - 1);
+                    outcome.and_then(|outcome| self.predicted(outcome, id, mode, &mut predictions))
                 }
             };
             let Some(reason) = bad.filter(|_| mode != Mode::Again) else { continue };
@@ -249,23 +251,16 @@ impl<'a> Stage<'a> {
     /// Writes the prediction of a row, or says why the learner refused it.
     fn predicted(
         &self,
-        work: &Work,
-        row: usize,
-        outcome: usize,
+        outcome: &Outcome,
+        id: Option<&[u8]>,
         mode: Mode,
         lines: &mut Vec<u8>,
     ) -> Option<String> {
-        match self.outcomes.rows.get(outcome)? {
+        match outcome {
             Outcome::Rejected(rejection) => return Some(rejection.to_string()),
             Outcome::Scored { number, predictions } if mode != Mode::Again => {
                 let predictions = self.outcomes.predictions.get(predictions.clone())?;
-                write_prediction(
-                    lines,
-                    work.batch.id(row),
-                    *number,
-                    self.outcomes.tasks.as_deref(),
-                    predictions,
-                );
+                write_prediction(lines, id, *number, self.outcomes.tasks.as_deref(), predictions);
             }
             Outcome::Scored { .. } => {}
         }

@@ -67,12 +67,17 @@ pub enum TableError {
 }
 
 /// See the [module](self).
-#[derive(Debug)]
 pub struct Table {
     options: TableOptions,
     stripes: Box<[Mutex<Stripe>]>,
     shift: u32,
     aside: AtomicUsize,
+}
+
+impl std::fmt::Debug for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Table").field("options", &self.options).finish_non_exhaustive()
+    }
 }
 
 impl Table {
@@ -163,8 +168,10 @@ fn pause() {
     loom::thread::yield_now();
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(not(loom))]
+#[cfg(test)]
 mod tests;
 
-#[cfg(all(test, loom))]
+#[cfg(loom)]
+#[cfg(test)]
 mod loom_tests;
