@@ -83,7 +83,8 @@ struct Made {
 
 /// The effect of a category: fixed by its names.
 fn effect(seed: u64, column: usize, category: usize) -> f64 {
-    let mut random = Random(0x9e37_79b9_7f4a_7c15 ^ seed << 48 ^ (column as u64) << 32 ^ category as u64 + 1);
+    let mut random =
+        Random(0x9e37_79b9_7f4a_7c15 ^ seed << 48 ^ (column as u64) << 32 ^ (category as u64 + 1));
     (0..4).for_each(|_| _ = random.uniform());
     random.normal()
 }
