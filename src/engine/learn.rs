@@ -236,9 +236,8 @@ impl<'a> Stage<'a> {
                 Entry::Bad(reason) => Some(reason.clone()),
                 Entry::Row => {
                     next += 1;
-                    let outcome = self.outcomes.rows.get(next - 1);
                     let id = work.batch.id(row + next - 1);
-                    outcome.and_then(|outcome| self.predicted(outcome, id, mode, &mut predictions))
+                    self.predicted(next - 1, id, mode, &mut predictions)
                 }
             };
             let Some(reason) = bad.filter(|_| mode != Mode::Again) else { continue };
@@ -251,16 +250,18 @@ impl<'a> Stage<'a> {
     /// Writes the prediction of a row, or says why the learner refused it.
     fn predicted(
         &self,
-        outcome: &Outcome,
+        outcome: usize,
         id: Option<&[u8]>,
         mode: Mode,
         lines: &mut Vec<u8>,
     ) -> Option<String> {
-        match outcome {
+        // Before the first label there are no names yet.
+        let tasks = self.outcomes.tasks.as_deref().filter(|_| outcome >= self.outcomes.unnamed);
+        match self.outcomes.rows.get(outcome)? {
             Outcome::Rejected(rejection) => return Some(rejection.to_string()),
             Outcome::Scored { number, predictions } if mode != Mode::Again => {
                 let predictions = self.outcomes.predictions.get(predictions.clone())?;
-                write_prediction(lines, id, *number, self.outcomes.tasks.as_deref(), predictions);
+                write_prediction(lines, id, *number, tasks, predictions);
             }
             Outcome::Scored { .. } => {}
         }
