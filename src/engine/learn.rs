@@ -29,10 +29,12 @@ impl Links {
     }
 }
 
-/// What the reader tells at a distance.
+/// What the learner knows of its surroundings.
 #[derive(Debug, Default)]
 pub(super) struct Input {
     pub(super) total_bytes: Option<u64>,
+    /// Somebody wants prediction lines.
+    pub(super) predictions: bool,
     /// The source was read to its end.
     pub(super) ended: AtomicBool,
 }
@@ -174,7 +176,7 @@ impl<'a> Stage<'a> {
             let mode = self.mode(pass);
             self.model.learner_mut().process(&work.batch, row..row + rows, mode, &mut self.outcomes)?;
             let (lines, failure) = self.collect(work, segment.clone(), row, mode);
-            if links.lines.send(lines).is_err() {
+            if lines.is_some_and(|lines| links.lines.send(lines).is_err()) {
                 return Ok(Err(Gone));
             }
             if let Some(record) = work.records.get(segment.end - 1) {
@@ -227,7 +229,7 @@ impl<'a> Stage<'a> {
         segment: Range<usize>,
         row: usize,
         mode: Mode,
-    ) -> (Out, Option<EngineError>) {
+    ) -> (Option<Out>, Option<EngineError>) {
         let (mut predictions, mut dead_letters) = (Vec::new(), Vec::new());
         let (mut next, mut failure) = (0, None);
         for index in segment {
@@ -244,7 +246,8 @@ impl<'a> Stage<'a> {
             DeadLetter::new(record, reason.clone()).write(&mut dead_letters);
             failure = failure.or(self.count_error(record, reason));
         }
-        (Out::Lines { predictions, dead_letters }, failure)
+        let some = !predictions.is_empty() || !dead_letters.is_empty();
+        (some.then_some(Out::Lines { predictions, dead_letters }), failure)
     }
 
     /// Writes the prediction of a row, or says why the learner refused it.
@@ -259,7 +262,7 @@ impl<'a> Stage<'a> {
         let tasks = self.outcomes.tasks.as_deref().filter(|_| outcome >= self.outcomes.unnamed);
         match self.outcomes.rows.get(outcome)? {
             Outcome::Rejected(rejection) => return Some(rejection.to_string()),
-            Outcome::Scored { number, predictions } if mode != Mode::Again => {
+            Outcome::Scored { number, predictions } if mode != Mode::Again && self.input.predictions => {
                 let predictions = self.outcomes.predictions.get(predictions.clone())?;
                 write_prediction(lines, id, *number, tasks, predictions);
             }

@@ -198,7 +198,8 @@ impl Engine {
         observer: &mut dyn Observer,
     ) -> Result<Finished, EngineError> {
         source.resume(&self.positions)?;
-        let shared = learn::Input { total_bytes: source.size_hint(), ..learn::Input::default() };
+        let (total_bytes, predictions) = (source.size_hint(), self.outputs.predictions.is_some());
+        let shared = learn::Input { total_bytes, predictions, ..learn::Input::default() };
         let shared = &shared;
         let threads = self.options.threads.max(1);
         let (pool_in, pool) = unbounded();

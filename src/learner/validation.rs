@@ -38,6 +38,15 @@ pub struct Report {
     pub mean_prediction: f64,
 }
 
+/// A prediction held against its label.
+struct Judged {
+    loss: f64,
+    prediction: f64,
+    label: f64,
+    weight: f64,
+    bin: usize,
+}
+
 /// Sums over a stretch of examples.
 #[derive(Debug, Clone, PartialEq)]
 struct Sums {
@@ -58,19 +67,19 @@ impl Sums {
         Self { examples: 0, weight: 0.0, loss: 0.0, label: 0.0, prediction: 0.0, squares: 0.0, histogram }
     }
 
-    fn add(&mut self, loss: Loss, prediction: f64, label: f64, weight: f64) {
+    fn add(&mut self, judged: &Judged) {
+        let Judged { loss, prediction, label, weight, bin } = *judged;
         self.examples += 1;
         self.weight += weight;
-        self.loss += weight * loss.value(prediction, label);
+        self.loss += weight * loss;
         self.label += weight * label;
         self.prediction += weight * prediction;
         self.squares += weight * (prediction - label) * (prediction - label);
-        if let Some((positive, negative)) = self.histogram.split_at_mut_checked(BINS) {
-            let bin = bin(loss, prediction);
-            if let (Some(positive), Some(negative)) = (positive.get_mut(bin), negative.get_mut(bin)) {
-                *positive += weight * label;
-                *negative += weight * (1.0 - label);
-            }
+        if let Some((positive, negative)) = self.histogram.split_at_mut_checked(BINS)
+            && let (Some(positive), Some(negative)) = (positive.get_mut(bin), negative.get_mut(bin))
+        {
+            *positive += weight * label;
+            *negative += weight * (1.0 - label);
         }
     }
 
@@ -174,8 +183,10 @@ impl Validation {
             std::mem::swap(&mut self.previous, &mut self.current);
             self.current.clear();
         }
-        self.whole.add(self.loss, prediction, label, weight);
-        self.current.add(self.loss, prediction, label, weight);
+        let (loss, bin) = (self.loss.value(prediction, label), bin(self.loss, prediction));
+        let judged = Judged { loss, prediction, label, weight, bin };
+        self.whole.add(&judged);
+        self.current.add(&judged);
     }
 
     /// Over the whole life of the model.
