@@ -33,7 +33,7 @@ fn learn(lines: &[Vec<u8>], head: HeadKind) -> f64 {
         }
         learner.process(&batch, 0..batch.len(), Mode::Learn, &mut outcomes).unwrap();
     }
-    learner.reports().next().unwrap().0.loss
+    learner.reports().next().unwrap().0.figures.loss
 }
 
 fn plain_way(lines: &[Vec<u8>]) -> f64 {

@@ -46,7 +46,7 @@ fn run(case: &Case) -> (Golden, Vec<Vec<f32>>) {
     let mut stream = Stream::new(case.options.clone());
     let mut predictions = stream.learn(&lines, 64);
     let last = predictions.split_off(predictions.len() - 5);
-    let losses: Vec<f64> = stream.learner.reports().map(|(report, _)| report.loss).collect();
+    let losses: Vec<f64> = stream.learner.reports().map(|(report, _)| report.figures.loss).collect();
     let golden = Golden {
         loss_bits: losses.iter().map(|loss| format!("{:016x}", loss.to_bits())).collect(),
         losses,

@@ -11,7 +11,7 @@ mod options;
 pub mod validation;
 
 pub use options::{HeadKind, LearnerError, LearnerOptions, Learning};
-pub use validation::{Report, Validation};
+pub use validation::{Figures, Report, Validation};
 
 use crate::batch::{Batch, Target};
 use crate::table::Table;

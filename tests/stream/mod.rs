@@ -65,7 +65,7 @@ impl Stream {
 
     /// The progressive loss of the first task.
     pub(crate) fn loss(&self) -> f64 {
-        self.learner.reports().next().unwrap().0.loss
+        self.learner.reports().next().unwrap().0.figures.loss
     }
 }
 
