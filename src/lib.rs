@@ -66,6 +66,7 @@ pub mod parse;
 pub mod hash;
 
 // state
+#[allow(unsafe_code, reason = "the one module that may: instructions the language has no word for")]
 pub mod kernel;
 pub mod optim;
 pub mod table;

@@ -77,7 +77,7 @@ pub struct ModelFlags {
     #[cfg_attr(feature = "cli", arg(long, help_heading = "Features"))]
     pub hashes: Option<u32>,
     /// Let a bit of the hash flip the value's sign
-    #[cfg_attr(feature = "cli", arg(long, num_args = 0..=1, default_missing_value = "true", help_heading = "Features"))]
+    #[cfg_attr(feature = "cli", arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Features"))]
     pub alternate_sign: Option<bool>,
     /// Name of the label's key [default: label]
     #[cfg_attr(feature = "cli", arg(long, help_heading = "Features"))]
@@ -92,7 +92,7 @@ pub struct ModelFlags {
     #[cfg_attr(feature = "cli", arg(long, help_heading = "Features"))]
     pub features_field: Option<String>,
     /// Every top-level key but id, label and weight is a feature
-    #[cfg_attr(feature = "cli", arg(long, num_args = 0..=1, default_missing_value = "true", help_heading = "Features"))]
+    #[cfg_attr(feature = "cli", arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Features"))]
     pub flat: Option<bool>,
 }
 

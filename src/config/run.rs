@@ -24,17 +24,17 @@ pub struct RunFlags {
     /// Print nothing but errors
     #[cfg_attr(
         feature = "cli",
-        arg(long, short = 'q', num_args = 0..=1, default_missing_value = "true", help_heading = "Output")
+        arg(long, short = 'q', num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Output")
     )]
     pub quiet: Option<bool>,
     /// Folder of the model
     #[cfg_attr(feature = "cli", arg(long, short = 'm', value_name = "DIR", help_heading = "Model"))]
     pub model: Option<PathBuf>,
     /// Go on with the model in --model, from where its input was left
-    #[cfg_attr(feature = "cli", arg(long, num_args = 0..=1, default_missing_value = "true", help_heading = "Model"))]
+    #[cfg_attr(feature = "cli", arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Model"))]
     pub resume: Option<bool>,
     /// A pipe carries new records only: with --resume, skip none of them
-    #[cfg_attr(feature = "cli", arg(long, num_args = 0..=1, default_missing_value = "true", help_heading = "Model"))]
+    #[cfg_attr(feature = "cli", arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Model"))]
     pub no_skip: Option<bool>,
     /// Checkpoint after so many records (100000) or so much time (30s); may be given twice
     #[cfg_attr(feature = "cli", arg(long, value_name = "N|DURATION", help_heading = "Model"))]

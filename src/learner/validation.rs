@@ -203,7 +203,9 @@ impl Validation {
     pub fn restore(&mut self, state: &[f64]) -> bool {
         let third = state.len() / 3;
         let parts = [&mut self.whole, &mut self.previous, &mut self.current];
-        third > 0 && parts.into_iter().zip(state.chunks(third)).all(|(sums, part)| sums.restore(part))
+        third > 0
+            && third * 3 == state.len()
+            && parts.into_iter().zip(state.chunks(third)).all(|(sums, part)| sums.restore(part))
     }
 }
 

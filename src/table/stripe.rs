@@ -6,16 +6,15 @@
 
 use super::{Init, TableError, TableOptions};
 use crate::batch::Slot;
+use crate::kernel::prefetch;
 use bytemuck::{Pod, Zeroable};
+use std::ops::Range;
 
 pub(super) const ROWS_PER_WORD: usize = 64;
 
-/// One cache line of floats; rows are aligned to it so that none crosses a line it need not.
-#[derive(Debug, Clone, Copy, Pod, Zeroable)]
-#[repr(C, align(64))]
-struct Line([f32; LINE]);
-
+/// Floats in a cache line.
 const LINE: usize = 16;
+const LINE_BYTES: usize = 64;
 
 #[derive(Debug, Clone, Copy, Default, Pod, Zeroable)]
 #[repr(C)]
@@ -35,7 +34,10 @@ pub(super) struct Stripe {
     side: usize,
     init: Init,
     seed: u64,
-    lines: Box<[Line]>,
+    floats: Box<[f32]>,
+    /// Where the first row starts: at a cache line, so that no row crosses one it need not. An allocation of that
+    /// alignment would be zeroed by hand, all of it, at once.
+    base: usize,
     sides: Box<[f32]>,
     flags: Box<[Flags]>,
     pub(super) aside: Aside,
@@ -57,10 +59,12 @@ fn stride_of(width: usize) -> usize {
 impl Stripe {
     pub(super) fn new(options: &TableOptions, first: u64, rows: usize) -> Result<Self, TableError> {
         let stride = stride_of(options.width);
-        let lines = (rows * stride).div_ceil(LINE);
         let bytes = options.rows * stride as u64 * 4;
         let memory = |_| TableError::Memory { bytes };
         let groups = rows.div_ceil(ROWS_PER_WORD);
+        let floats: Box<[f32]> =
+            bytemuck::allocation::try_zeroed_slice_box(rows * stride + LINE).map_err(memory)?;
+        let base = floats.as_ptr().align_offset(LINE_BYTES).min(LINE);
         Ok(Self {
             first: first as u32,
             rows,
@@ -69,7 +73,8 @@ impl Stripe {
             side: options.side,
             init: options.init,
             seed: options.seed,
-            lines: bytemuck::allocation::try_zeroed_slice_box(lines).map_err(memory)?,
+            floats,
+            base,
             sides: bytemuck::allocation::try_zeroed_slice_box(rows * options.side).map_err(memory)?,
             flags: bytemuck::allocation::try_zeroed_slice_box(groups).map_err(memory)?,
             aside: Aside::default(),
@@ -82,9 +87,23 @@ impl Stripe {
         (index < self.rows).then_some(index)
     }
 
+    /// Where row `index` lies.
     #[inline]
-    fn floats(&self) -> &[f32] {
-        bytemuck::cast_slice(&self.lines)
+    fn place(&self, index: usize) -> Range<usize> {
+        let start = self.base + index * self.stride;
+        start..start + self.width
+    }
+
+    /// Starts fetching the row and its flags into the cache.
+    #[inline]
+    pub(super) fn prefetch(&self, slot: Slot) {
+        let Some(index) = self.index(slot) else { return };
+        if let Some(flags) = self.flags.get(index / ROWS_PER_WORD) {
+            prefetch(flags);
+        }
+        for line in self.floats[self.place(index)].iter().step_by(LINE) {
+            prefetch(line);
+        }
     }
 
     /// The row `[width]`, initial values if it was never touched.
@@ -92,7 +111,7 @@ impl Stripe {
     pub(super) fn row(&mut self, slot: Slot) -> &[f32] {
         let Some(index) = self.index(slot) else { return outside() };
         self.fill(index);
-        &self.floats()[index * self.stride..index * self.stride + self.width]
+        &self.floats[self.place(index)]
     }
 
     /// The row's side column `[side]`.
@@ -111,13 +130,9 @@ impl Stripe {
         };
         self.fill(index);
         let saved = self.mark(index);
-        let row = index * self.stride;
-        let floats: &mut [f32] = bytemuck::cast_slice_mut(&mut self.lines);
-        (
-            &mut floats[row..row + self.width],
-            &mut self.sides[index * self.side..(index + 1) * self.side],
-            saved,
-        )
+        let place = self.place(index);
+        let sides = &mut self.sides[index * self.side..(index + 1) * self.side];
+        (&mut self.floats[place], sides, saved)
     }
 
     #[inline]
@@ -131,9 +146,8 @@ impl Stripe {
     fn fill_first(&mut self, index: usize) {
         self.flags[index / ROWS_PER_WORD].filled |= bit(index);
         let slot = Slot(self.first + index as u32);
-        let (init, seed, row) = (self.init, self.seed, index * self.stride);
-        let floats: &mut [f32] = bytemuck::cast_slice_mut(&mut self.lines);
-        init.fill(seed, slot, &mut floats[row..row + self.width]);
+        let place = self.place(index);
+        self.init.fill(self.seed, slot, &mut self.floats[place]);
     }
 
     /// Notes that a row is about to change.
@@ -152,10 +166,9 @@ impl Stripe {
 
     #[cold]
     fn copy_aside(&mut self, index: usize) {
-        let row = index * self.stride;
-        let floats: &[f32] = bytemuck::cast_slice(&self.lines);
+        let place = self.place(index);
         self.aside.slots.push(self.first + index as u32);
-        self.aside.rows.extend_from_slice(&floats[row..row + self.width]);
+        self.aside.rows.extend_from_slice(&self.floats[place]);
         self.aside.sides.extend_from_slice(&self.sides[index * self.side..(index + 1) * self.side]);
     }
 
@@ -165,9 +178,8 @@ impl Stripe {
         if row.len() != self.width || side.len() != self.side {
             return false;
         }
-        let start = index * self.stride;
-        let floats: &mut [f32] = bytemuck::cast_slice_mut(&mut self.lines);
-        floats[start..start + row.len()].copy_from_slice(row);
+        let place = self.place(index);
+        self.floats[place].copy_from_slice(row);
         self.sides[index * self.side..(index + 1) * self.side].copy_from_slice(side);
         let flags = &mut self.flags[index / ROWS_PER_WORD];
         flags.filled |= bit(index);
@@ -182,7 +194,7 @@ impl Stripe {
     pub(super) fn for_each_touched(&self, visit: &mut impl FnMut(Slot, &[f32])) {
         for (group, flags) in self.flags.iter().enumerate() {
             for index in bits(flags.touched, group) {
-                let row = &self.floats()[index * self.stride..index * self.stride + self.width];
+                let row = &self.floats[self.place(index)];
                 visit(Slot(self.first + index as u32), row);
             }
         }
@@ -205,12 +217,12 @@ impl Stripe {
     }
 
     /// Appends the pending rows of `groups` to `slots`, `rows` and `sides`; they are pending no longer.
-    pub(super) fn take_pending(&mut self, groups: std::ops::Range<usize>, out: &mut Aside) {
+    pub(super) fn take_pending(&mut self, groups: Range<usize>, out: &mut Aside) {
         for group in groups {
             let Some(flags) = self.flags.get_mut(group) else { break };
             let pending = std::mem::take(&mut flags.pending);
             for index in bits(pending, group) {
-                let row = &self.floats()[index * self.stride..index * self.stride + self.width];
+                let row = &self.floats[self.place(index)];
                 out.slots.push(self.first + index as u32);
                 out.rows.extend_from_slice(row);
                 out.sides.extend_from_slice(&self.sides[index * self.side..(index + 1) * self.side]);
