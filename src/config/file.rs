@@ -61,18 +61,24 @@ fn names<T: Serialize + Default>() -> Map<String, Value> {
 
 /// The options that were given.
 pub(super) fn fields<T: Serialize>(options: &T) -> Map<String, Value> {
+    given(serde_json::to_value(options).unwrap_or_default())
+}
+
+fn given(options: Value) -> Map<String, Value> {
     let given = |value: &Value| !value.is_null() && value.as_array().is_none_or(|list| !list.is_empty());
-    match serde_json::to_value(options) {
-        Ok(Value::Object(fields)) => fields.into_iter().filter(|(_, value)| given(value)).collect(),
+    match options {
+        Value::Object(fields) => fields.into_iter().filter(|(_, value)| given(value)).collect(),
         _ => Map::new(),
     }
 }
 
-/// `over` where it says something, else `under`.
-pub fn overlay<T: Serialize + DeserializeOwned + Clone>(under: &T, over: &T) -> T {
-    let mut merged = fields(under);
-    merged.extend(fields(over));
-    serde_json::from_value(Value::Object(merged)).unwrap_or_else(|_| over.clone())
+/// `over` where it says something, else `under`. Fails for a path that is not UTF-8: positions and lengths are stored by
+/// name, as JSON.
+pub fn overlay<T: Serialize + DeserializeOwned>(under: &T, over: &T) -> Result<T, ConfigError> {
+    let (under, over) = (serde_json::to_value(under), serde_json::to_value(over));
+    let mut merged = given(under.map_err(ConfigError::NotUtf8)?);
+    merged.extend(given(over.map_err(ConfigError::NotUtf8)?));
+    serde_json::from_value(Value::Object(merged)).map_err(ConfigError::NotUtf8)
 }
 
 #[cfg(test)]
@@ -109,7 +115,7 @@ mod tests {
     fn flags_win_over_the_file() {
         let file = ModelFlags { loss: Some(LossName::Hinge), seed: Some(3), ..ModelFlags::default() };
         let flags = ModelFlags { seed: Some(4), ..ModelFlags::default() };
-        let merged = overlay(&file, &flags);
+        let merged = overlay(&file, &flags).unwrap();
         assert_eq!((merged.loss, merged.seed), (Some(LossName::Hinge), Some(4)));
     }
 

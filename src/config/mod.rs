@@ -40,6 +40,9 @@ pub enum ConfigError {
         /// The flag's value.
         given: String,
     },
+    /// Options that cannot be put together: a path that is not UTF-8.
+    #[error("options: {0}; paths must be UTF-8, for a model stores them")]
+    NotUtf8(serde_json::Error),
     /// A config file that cannot be read.
     #[error("{path}: {cause}")]
     Read {

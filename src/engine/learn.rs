@@ -22,13 +22,6 @@ pub(super) struct Links {
     pub(super) saved: Option<Receiver<()>>,
 }
 
-impl Links {
-    /// Whether nothing waits to be learned.
-    fn drained(&self) -> bool {
-        self.parsed.iter().all(Receiver::is_empty)
-    }
-}
-
 /// What the learner knows of its surroundings.
 #[derive(Debug, Default)]
 pub(super) struct Input {
@@ -54,6 +47,8 @@ pub(super) struct Stage<'a> {
     input: &'a Input,
     errors: u64,
     first_examples: u64,
+    /// Records learned, those of later passes too: what checkpoints by number count.
+    records: u64,
     /// A cut is on its way to the disk.
     in_flight: bool,
     next_records: Option<u64>,
@@ -72,7 +67,8 @@ impl<'a> Stage<'a> {
         input: &'a Input,
         links: Links,
     ) -> Self {
-        let first_examples = model.learner().counters().examples;
+        let counters = model.learner().counters();
+        let (first_examples, records) = (counters.examples, counters.records);
         let life_seconds = model.seconds();
         let mut stage = Self {
             model,
@@ -85,6 +81,7 @@ impl<'a> Stage<'a> {
             input,
             errors: 0,
             first_examples,
+            records,
             in_flight: false,
             next_records: None,
             next_time: None,
@@ -100,15 +97,19 @@ impl<'a> Stage<'a> {
         let Some(links) = self.links.take() else { return Ok(()) };
         let learned = self.learn_all(&links, observer);
         match learned {
-            Ok(Err(Gone)) => return Ok(()),
-            Ok(Ok(())) => {}
+            Ok(Err(Gone)) => Ok(()),
+            Ok(Ok(())) => {
+                let _ = self.final_cut(&links, self.input.ended.load(Ordering::Acquire));
+                Ok(())
+            }
             Err(error) => {
-                let _ = self.final_cut(&links);
-                return Err(error);
+                // After a learner's own error the state is not that of any position.
+                if matches!(error, EngineError::TooManyErrors { .. }) {
+                    let _ = self.final_cut(&links, false);
+                }
+                Err(error)
             }
         }
-        let _ = self.final_cut(&links);
-        Ok(())
     }
 
     /// The summary and the model.
@@ -165,7 +166,7 @@ impl<'a> Stage<'a> {
     /// Learns a batch, in segments that end where a cut by record count is due.
     fn learn_work(&mut self, work: &Work, links: &Links) -> Result<Result<(), Gone>, EngineError> {
         let pass = work.records.pass();
-        if pass > self.positions.pass {
+        if pass != self.positions.pass {
             self.positions = Positions { pass, ..Positions::default() };
         }
         let (mut entry, mut row) = (0, 0);
@@ -175,6 +176,8 @@ impl<'a> Stage<'a> {
                 work.entries[segment.clone()].iter().filter(|entry| matches!(entry, Entry::Row)).count();
             let mode = self.mode(pass);
             self.model.learner_mut().process(&work.batch, row..row + rows, mode, &mut self.outcomes)?;
+            let scored = |outcome: &&Outcome| matches!(outcome, Outcome::Scored { .. });
+            self.records += self.outcomes.rows.iter().filter(scored).count() as u64;
             let (lines, failure) = self.collect(work, segment.clone(), row, mode);
             if lines.is_some_and(|lines| links.lines.send(lines).is_err()) {
                 return Ok(Err(Gone));
@@ -210,7 +213,7 @@ impl<'a> Stage<'a> {
         let Some(next) = self.next_records.filter(|_| !self.in_flight) else {
             return first..work.entries.len();
         };
-        let mut room = next.saturating_sub(self.model.learner().counters().records).max(1);
+        let mut room = next.saturating_sub(self.records).max(1);
         let mut end = first;
         for entry in &work.entries[first..] {
             end += 1;
@@ -280,7 +283,7 @@ impl<'a> Stage<'a> {
     }
 
     fn plan_next(&mut self) {
-        let records = self.model.learner().counters().records;
+        let records = self.records;
         (self.next_records, self.next_time) = (None, None);
         for every in &self.options.checkpoint_every {
             match *every {
@@ -306,30 +309,28 @@ impl<'a> Stage<'a> {
                 Err(TryRecvError::Disconnected) => return Err(Gone),
             }
         }
-        let records = self.model.learner().counters().records;
-        let due = self.next_records.is_some_and(|next| records >= next)
+        let due = self.next_records.is_some_and(|next| self.records >= next)
             || self.next_time.is_some_and(|next| Instant::now() >= next);
         if !due || self.in_flight {
             return Ok(());
         }
         self.plan_next();
-        self.cut(links)
+        self.cut(links, false)
     }
 
-    fn cut(&mut self, links: &Links) -> Result<(), Gone> {
+    fn cut(&mut self, links: &Links, finished: bool) -> Result<(), Gone> {
         self.in_flight = true;
-        let ended = self.input.ended.load(Ordering::Acquire);
-        let snapshot = self.model.snapshot(&self.positions, self.seconds(), ended && links.drained());
+        let snapshot = self.model.snapshot(&self.positions, self.seconds(), finished);
         links.lines.send(Out::Cut(Box::new(snapshot))).map_err(|_| Gone)
     }
 
     /// The state at the end, durable when this returns; a neighbour that failed says so itself.
-    fn final_cut(&mut self, links: &Links) -> Result<(), Gone> {
+    fn final_cut(&mut self, links: &Links, finished: bool) -> Result<(), Gone> {
         let Some(saved) = &links.saved else { return Ok(()) };
         if self.in_flight {
             saved.recv().map_err(|_| Gone)?;
         }
-        self.cut(links)?;
+        self.cut(links, finished)?;
         saved.recv().map_err(|_| Gone)
     }
 }

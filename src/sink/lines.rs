@@ -29,6 +29,8 @@ pub struct LinesSink {
     path: PathBuf,
     target: Target,
     length: u64,
+    /// The file's name is durable, not only its content.
+    named: bool,
 }
 
 impl LinesSink {
@@ -37,7 +39,7 @@ impl LinesSink {
     pub fn open(path: &Path, keep: u64) -> Result<Self, SinkError> {
         let path = path.to_owned();
         if path.as_os_str() == "-" {
-            return Ok(Self { path, target: Target::Stdout(io::stdout()), length: 0 });
+            return Ok(Self { path, target: Target::Stdout(io::stdout()), length: 0, named: true });
         }
         let name = path.display().to_string();
         let error = |what| {
@@ -56,7 +58,7 @@ impl LinesSink {
             file.set_len(keep).map_err(error("cannot be cut back"))?;
             file.seek(io::SeekFrom::Start(keep)).map_err(error("cannot be cut back"))?;
         }
-        Ok(Self { path, target: Target::File(file), length: keep })
+        Ok(Self { path, target: Target::File(file), length: keep, named: false })
     }
 
     /// The path as given.
@@ -82,9 +84,12 @@ impl LinesSink {
     /// Makes what was written durable, where that means something.
     pub fn sync(&mut self) -> Result<(), SinkError> {
         let synced = match &self.target {
-            Target::File(file) if file.metadata().is_ok_and(|m| m.is_file()) => file.sync_all(),
+            Target::File(file) if file.metadata().is_ok_and(|m| m.is_file()) => {
+                file.sync_all().and_then(|()| if self.named { Ok(()) } else { sync_name(&self.path) })
+            }
             _ => Ok(()),
         };
+        self.named |= synced.is_ok();
         synced.map_err(|cause| self.error("cannot be made durable", cause))
     }
 
@@ -93,6 +98,12 @@ impl LinesSink {
         let name = if stdout { "standard output".to_owned() } else { self.path.display().to_string() };
         SinkError { name, what, cause }
     }
+}
+
+/// Makes the name of a new file durable: a checkpoint that counts on its lines must not outlive it in a power cut.
+fn sync_name(path: &Path) -> io::Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if cfg!(unix) { File::open(parent.unwrap_or(Path::new(".")))?.sync_all() } else { Ok(()) }
 }
 
 #[cfg(test)]

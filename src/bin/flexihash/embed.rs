@@ -103,8 +103,10 @@ impl Rows {
 impl Embed {
     pub(crate) fn run(self) -> Result<(), CommandError> {
         let stop = stop::on_signal()?;
+        let inputs = inputs::or_stdin(self.input.clone())?;
+        inputs::check_outputs(&inputs, [&Some(self.output.clone())])?;
         let mut rows = self.rows()?;
-        let mut source = LinesSource::open(&inputs::or_stdin(self.input)?, LinesOptions::default())?;
+        let mut source = LinesSource::open(&inputs, LinesOptions::default())?;
         let mut output = Output::open(&self.output, rows.dim())?;
         let (mut records, mut batch, mut bad) = (RecordBatch::default(), Batch::default(), 0_u64);
         while !stop.load(Ordering::Relaxed) {

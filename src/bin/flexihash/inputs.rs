@@ -37,6 +37,44 @@ pub(crate) fn hash_key(file: Option<&Path>) -> Result<Option<HashKey>, CommandEr
     }
 }
 
+/// The file that `path` names, in one spelling; it need not exist. `None`: standard output, or no such folder.
+pub(crate) fn identity(path: &Path) -> Option<PathBuf> {
+    if path.as_os_str() == "-" {
+        return None;
+    }
+    let in_folder = || {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let folder = parent.unwrap_or(Path::new(".")).canonicalize().ok()?;
+        Some(folder.join(path.file_name()?))
+    };
+    path.canonicalize().ok().or_else(in_folder)
+}
+
+/// Refuses outputs that would overwrite an input or each other, or whose folder is missing: at once, rather than after
+/// hours.
+pub(crate) fn check_outputs<const N: usize>(
+    inputs: &[PathBuf],
+    outputs: [&Option<PathBuf>; N],
+) -> Result<(), CommandError> {
+    let outputs: Vec<&PathBuf> = outputs.into_iter().flatten().collect();
+    for (i, path) in outputs.iter().enumerate() {
+        let refuse = |reason: &str| Err(usage(format!("{}: {reason}", path.display())));
+        let file = identity(path);
+        if file.is_none() && path.as_os_str() != "-" {
+            return refuse("cannot be written: its folder is missing");
+        }
+        if outputs.iter().take(i).any(|other| identity(other) == file) {
+            return refuse("two outputs cannot share a file");
+        }
+        if file.is_some_and(|file| {
+            file.is_file() && inputs.iter().any(|input| identity(input) == Some(file.clone()))
+        }) {
+            return refuse("is an input: it would be overwritten");
+        }
+    }
+    Ok(())
+}
+
 /// Parse threads: processors less one for the learner.
 pub(crate) fn parse_threads() -> usize {
     std::thread::available_parallelism().map_or(1, |processors| processors.get().saturating_sub(1).max(1))

@@ -33,6 +33,7 @@ fn main() -> ExitCode {
     let filter =
         tracing_subscriber::EnvFilter::try_from_env("FLEXIHASH_LOG").unwrap_or_else(|_| "warn".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    stop::survive_file_limits();
     let result = match Cli::parse().command {
         Command::Train(train) => train.run(),
         Command::Predict(predict) => predict.run(),

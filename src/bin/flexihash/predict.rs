@@ -51,7 +51,9 @@ impl Predict {
         let defaults = LinesOptions::default();
         let record_limit = self.record_limit.unwrap_or(defaults.record_limit);
         let options = LinesOptions { record_limit, ..defaults };
-        let source = LinesSource::open(&inputs::or_stdin(self.input)?, options)?;
+        let inputs = inputs::or_stdin(self.input)?;
+        inputs::check_outputs(&inputs, [&Some(self.predictions.clone()), &self.dead_letters])?;
+        let source = LinesSource::open(&inputs, options)?;
         let model = load(&self.model)?.for_prediction();
         let dead_letters = self.dead_letters.as_deref().map(|path| LinesSink::open(path, 0)).transpose()?;
         let outputs = Outputs { predictions: Some(LinesSink::open(&self.predictions, 0)?), dead_letters };

@@ -1,7 +1,7 @@
 //! SIGINT and SIGTERM: the first asks the run to finish what was read and checkpoint, the second leaves at once.
 
 use crate::error::{CommandError, usage};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -16,4 +16,10 @@ pub(crate) fn on_signal() -> Result<Arc<AtomicBool>, CommandError> {
             .map_err(|error| usage(format!("signal {signal} cannot be handled: {error}")))?;
     }
     Ok(stop)
+}
+
+/// Lets a write beyond the limit on file sizes fail like any other, instead of ending the process without a word.
+pub(crate) fn survive_file_limits() {
+    // If that cannot be had, the system's way stays.
+    let _ = flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
 }

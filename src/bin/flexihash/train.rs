@@ -38,11 +38,14 @@ struct Start {
 impl Train {
     pub(crate) fn run(self) -> Result<(), CommandError> {
         let file = self.config.as_deref().map(ConfigFile::read).transpose()?.unwrap_or_default();
-        let run = overlay(&file.run, &self.run);
-        let flags = overlay(&file.model, &self.model);
-        flags.resolve()?;
+        let run = overlay(&file.run, &self.run)?;
+        let flags = overlay(&file.model, &self.model)?;
+        if run.resume != Some(true) {
+            flags.resolve()?; // else they may make sense only with those of the stored model
+        }
         check(&run)?;
         let inputs = inputs::or_stdin(run.input.clone())?;
+        inputs::check_outputs(&inputs, [&run.predictions, &run.dead_letters, &run.summary])?;
         let source = source(&run, &inputs)?;
         let stop = stop::on_signal()?;
         let start = start(&run, &flags)?;
@@ -89,13 +92,6 @@ fn check(run: &RunFlags) -> Result<(), CommandError> {
             return Err(usage(format!("--{option}: needs --model, the folder to save the model in")));
         }
     }
-    let files = [&run.predictions, &run.dead_letters, &run.summary];
-    let named: Vec<&PathBuf> = files.into_iter().flatten().collect();
-    for (i, path) in named.iter().enumerate() {
-        if named.iter().take(i).any(|other| other == path) {
-            return Err(usage(format!("{}: two outputs cannot share a file", path.display())));
-        }
-    }
     Ok(())
 }
 
@@ -113,16 +109,20 @@ fn source(run: &RunFlags, inputs: &[PathBuf]) -> Result<Box<dyn Source>, Command
 /// A fresh model, or the one to resume.
 fn start(run: &RunFlags, flags: &ModelFlags) -> Result<Start, CommandError> {
     let given_key = inputs::hash_key(run.hash_key_file.as_deref())?;
-    let fresh = || Ok::<_, CommandError>(Model::new(flags, &given_key.unwrap_or_default())?);
+    let fresh = |key: Option<HashKey>| Ok::<_, CommandError>(Model::new(flags, &key.unwrap_or_default())?);
     let Some(path) = &run.model else {
-        return Ok(Start { model: fresh()?, store: None, kept: BTreeMap::new() });
+        return Ok(Start { model: fresh(given_key)?, store: None, kept: BTreeMap::new() });
     };
     let store = Writer::create_or_open(path, run.keep.unwrap_or(KEEP))?;
     let Some(mut generation) = store.latest()? else {
-        if let Some(key) = given_key.filter(|key| !key.is_default()) {
+        // A run that ended before its first checkpoint may have left its key, and `predict` will go by that.
+        let stored = store.folder().hash_key()?.is_some();
+        let key = if stored { Some(stored_key(store.folder(), given_key)?) } else { given_key };
+        let model = fresh(key)?;
+        if let Some(key) = key.filter(|key| !key.is_default()) {
             store.store_hash_key(&key)?;
         }
-        return Ok(Start { model: fresh()?, store: Some(store), kept: BTreeMap::new() });
+        return Ok(Start { model, store: Some(store), kept: BTreeMap::new() });
     };
     if run.resume != Some(true) {
         let path = path.display();
@@ -150,7 +150,9 @@ pub(crate) fn stored_key(folder: &ModelDir, given: Option<HashKey>) -> Result<Ha
 
 fn outputs(run: &RunFlags, kept: &BTreeMap<String, u64>) -> Result<Outputs, CommandError> {
     let open = |path: &Option<PathBuf>| {
-        let keep = |path: &Path| kept.get(&path.display().to_string()).copied().unwrap_or(0);
+        let same = |name: &str, path: &Path| inputs::identity(Path::new(name)) == inputs::identity(path);
+        let keep =
+            |path: &Path| kept.iter().find(|(name, _)| same(name, path)).map_or(0, |(_, length)| *length);
         path.as_deref().map(|path| LinesSink::open(path, keep(path))).transpose()
     };
     Ok(Outputs { predictions: open(&run.predictions)?, dead_letters: open(&run.dead_letters)? })

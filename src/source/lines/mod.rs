@@ -12,6 +12,7 @@
 //! | plain file | seeks to the stored byte; an error if the file has become shorter |
 //! | compressed file | unpacks and discards as many bytes; an error if it ends before |
 //! | pipe (standard input) | passes over as many lines: the same stream is expected again |
+//! | other inputs than before | reads them from the start, in a first pass |
 //! | pipe with [`LinesOptions::stdin_continues`] | reads on; lines and bytes are counted on from the stored position |
 
 mod open;
@@ -229,7 +230,9 @@ impl LinesSource {
 
 impl Source for LinesSource {
     fn resume(&mut self, positions: &Positions) -> Result<(), SourceError> {
-        self.pass = positions.pass;
+        // Inputs of which none was ever read are a stream of their own, whatever pass the old ones had come to.
+        let known = self.inputs.iter().any(|input| positions.sources.contains_key(&*input.name));
+        self.pass = if known { positions.pass } else { 0 };
         for input in &mut self.inputs {
             input.start = positions.of(&input.name);
             if let Kind::File { packing: Packing::Plain, length, .. } = input.kind

@@ -1,0 +1,12 @@
+//! The commands end to end, on the real binary and the real flights stream.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::disallowed_methods, reason = "test data need not be durable")]
+
+mod bad_input;
+mod config;
+mod embed;
+mod input;
+mod key;
+mod results;
+#[path = "../support/mod.rs"]
+mod support;
