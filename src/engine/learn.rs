@@ -53,6 +53,8 @@ pub(super) struct Stage<'a> {
     in_flight: bool,
     next_records: Option<u64>,
     next_time: Option<Instant>,
+    /// What the last cut stands for: an idle run saves nothing twice.
+    cut_at: Positions,
     outcomes: Outcomes,
 }
 
@@ -69,7 +71,7 @@ impl<'a> Stage<'a> {
     ) -> Self {
         let counters = model.learner().counters();
         let (first_examples, records) = (counters.examples, counters.records);
-        let life_seconds = model.seconds();
+        let (life_seconds, cut_at) = (model.seconds(), positions.clone());
         let mut stage = Self {
             model,
             options,
@@ -85,6 +87,7 @@ impl<'a> Stage<'a> {
             in_flight: false,
             next_records: None,
             next_time: None,
+            cut_at,
             outcomes: Outcomes::default(),
         };
         stage.plan_next();
@@ -315,11 +318,15 @@ impl<'a> Stage<'a> {
             return Ok(());
         }
         self.plan_next();
+        if self.cut_at == self.positions {
+            return Ok(());
+        }
         self.cut(links, false)
     }
 
     fn cut(&mut self, links: &Links, finished: bool) -> Result<(), Gone> {
         self.in_flight = true;
+        self.cut_at.clone_from(&self.positions);
         let snapshot = self.model.snapshot(&self.positions, self.seconds(), finished);
         links.lines.send(Out::Cut(Box::new(snapshot))).map_err(|_| Gone)
     }
