@@ -248,7 +248,8 @@ impl Batch {
     /// Sorts the row by slot, kind and value, and sums duplicates.
     fn append_row(&mut self) -> Result<(), FeatureError> {
         self.row.sort_unstable();
-        if self.row.windows(2).any(|pair| slot_of(pair[0]) == slot_of(pair[1])) {
+        let repeated = self.row.windows(2).any(|pair| slot_of(pair[0]) == slot_of(pair[1]));
+        if repeated || !self.row.iter().all(|&packed| value_of(packed).is_finite()) {
             return self.append_summed();
         }
         self.slots.extend(self.row.iter().map(|&packed| slot_of(packed)));
