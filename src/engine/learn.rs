@@ -4,7 +4,7 @@ use super::work::{Entry, Work};
 use super::write::Out;
 use super::{EngineError, EngineOptions, Finished, Model, Observer, Status, Task};
 use crate::config::Every;
-use crate::learner::{Mode, Outcome, Outcomes};
+use crate::learner::{LabelShape, Mode, Outcome, Outcomes};
 use crate::record::{Positions, Record};
 use crate::sink::{DeadLetter, write_prediction};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
@@ -169,7 +169,7 @@ impl<'a> Stage<'a> {
         }
         let (mut entry, mut row) = (0, 0);
         while entry < work.entries.len() {
-            let segment = self.segment(work, entry);
+            let segment = self.segment(work, entry, row);
             let rows =
                 work.entries[segment.clone()].iter().filter(|entry| matches!(entry, Entry::Row)).count();
             let mode = self.mode(pass);
@@ -206,16 +206,25 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Entries from `first` on, up to the record after which a cut is due.
-    fn segment(&self, work: &Work, first: usize) -> Range<usize> {
-        let Some(next) = self.next_records.filter(|_| !self.in_flight) else {
-            return first..work.entries.len();
-        };
+    /// Entries from `first` on, whose rows start at `row`: up to the record after which a cut is due. The first labelled
+    /// record of a model's life settles whether predictions are numbers or objects, so it begins a segment: else the
+    /// lines of those before it would depend on where batches end.
+    fn segment(&self, work: &Work, first: usize, mut row: usize) -> Range<usize> {
+        let next = self.next_records.filter(|_| !self.in_flight).unwrap_or(u64::MAX);
         let mut room = next.saturating_sub(self.records).max(1);
+        let mut settled = self.model.learner().state().shape != LabelShape::Unknown;
         let mut end = first;
         for entry in &work.entries[first..] {
+            if matches!(entry, Entry::Row) {
+                if !settled && !work.batch.targets(row).is_empty() {
+                    if end > first {
+                        break;
+                    }
+                    settled = true;
+                }
+                (room, row) = (room - 1, row + 1);
+            }
             end += 1;
-            room -= u64::from(matches!(entry, Entry::Row));
             if room == 0 {
                 break;
             }
