@@ -36,6 +36,7 @@ fn main() -> Result<(), EmbeddingError> {
         let gradient = embedding.gradient(&batch, &upstream)?;
         embedding.sgd_step(&gradient, 0.2)?;
     }
+    assert!(embedding.table().touched() > 0);
     println!("{} of {} rows were learned", embedding.table().touched(), embedding.options().hash.buckets);
     Ok(())
 }

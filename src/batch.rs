@@ -248,10 +248,18 @@ impl Batch {
     /// Sorts the row by slot, kind and value, and sums duplicates.
     fn append_row(&mut self) -> Result<(), FeatureError> {
         self.row.sort_unstable();
-        let mut rest = self.row.as_slice();
-        while let Some((&first, tail)) = rest.split_first() {
-            let same = 1 + tail.iter().take_while(|&&next| next >> 33 == first >> 33).count();
-            let (group, after) = rest.split_at(same);
+        if self.row.windows(2).any(|pair| slot_of(pair[0]) == slot_of(pair[1])) {
+            return self.append_summed();
+        }
+        self.slots.extend(self.row.iter().map(|&packed| slot_of(packed)));
+        self.values.extend(self.row.iter().map(|&packed| value_of(packed)));
+        self.kinds.extend(self.row.iter().map(|&packed| kind_of(packed)));
+        Ok(())
+    }
+
+    fn append_summed(&mut self) -> Result<(), FeatureError> {
+        for group in self.row.chunk_by(|&a, &b| slot_of(a) == slot_of(b)) {
+            let [first, ..] = *group else { continue };
             let value = match group {
                 [one] => value_of(*one),
                 _ => group.iter().map(|&packed| f64::from(value_of(packed))).sum::<f64>() as f32,
@@ -259,14 +267,21 @@ impl Batch {
             if !value.is_finite() {
                 return Err(FeatureError::SumNotFinite);
             }
-            let number = group.iter().any(|packed| packed >> 32 & 1 == 1);
-            self.slots.push(Slot((first >> 33) as u32));
+            let number = group.iter().any(|&packed| kind_of(packed) == FeatureKind::Number);
+            self.slots.push(slot_of(first));
             self.values.push(value);
             self.kinds.push(if number { FeatureKind::Number } else { FeatureKind::Category });
-            rest = after;
         }
         Ok(())
     }
+}
+
+fn slot_of(packed: u64) -> Slot {
+    Slot((packed >> 33) as u32)
+}
+
+fn kind_of(packed: u64) -> FeatureKind {
+    if packed >> 32 & 1 == 1 { FeatureKind::Number } else { FeatureKind::Category }
 }
 
 fn value_of(packed: u64) -> f32 {

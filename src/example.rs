@@ -44,9 +44,85 @@ pub enum FeatureError {
         /// What stood there.
         found: String,
     },
+    /// A number that f32 does not hold.
+    #[error("expected a number finite in f32, found {found}")]
+    NotFinite {
+        /// The number.
+        found: String,
+    },
     /// The values of one feature add up to more than f32 holds.
     #[error("the values of a repeated feature add up beyond the range of f32")]
     SumNotFinite,
+}
+
+/// The value of a key: a number scales the key's row, a string is one of many and has a row with the key.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum FeatureValue<'a> {
+    /// A magnitude; 0 is no feature. Integers beyond 2^53 are rounded.
+    Number(f64),
+    /// A category: the pair of key and string is the feature, its value 1.
+    Category(&'a str),
+}
+
+macro_rules! number {
+    ($($of:ty),*) => {$(
+        impl From<$of> for FeatureValue<'_> {
+            fn from(value: $of) -> Self {
+                Self::Number(f64::from(value))
+            }
+        }
+    )*};
+}
+number!(f64, f32, i8, i16, i32, u8, u16, u32);
+
+impl From<i64> for FeatureValue<'_> {
+    fn from(value: i64) -> Self {
+        Self::Number(value as f64)
+    }
+}
+
+impl From<u64> for FeatureValue<'_> {
+    fn from(value: u64) -> Self {
+        Self::Number(value as f64)
+    }
+}
+
+/// `true` is 1, `false` is no feature.
+impl From<bool> for FeatureValue<'_> {
+    fn from(value: bool) -> Self {
+        Self::Number(f64::from(u8::from(value)))
+    }
+}
+
+impl<'a> From<&'a str> for FeatureValue<'a> {
+    fn from(value: &'a str) -> Self {
+        Self::Category(value)
+    }
+}
+
+impl<'a> From<&'a String> for FeatureValue<'a> {
+    fn from(value: &'a String) -> Self {
+        Self::Category(value)
+    }
+}
+
+impl FeatureValue<'_> {
+    /// Tells `sink` of this value under `key`, by the rules of JSON records: a whole number is an integer, 0 is no
+    /// feature.
+    pub(crate) fn tell(self, key: &str, sink: &mut impl ExampleSink) -> Result<(), FeatureError> {
+        sink.enter_key(key);
+        let told = match self {
+            Self::Category(value) => sink.category(value),
+            Self::Number(value) if !(value as f32).is_finite() => {
+                Err(FeatureError::NotFinite { found: value.to_string() })
+            }
+            Self::Number(value) if value.fract() == 0.0 => sink.integer(value as i128, value as f32),
+            Self::Number(value) if value as f32 == 0.0 => Ok(()),
+            Self::Number(value) => sink.number(value as f32),
+        };
+        sink.leave();
+        told
+    }
 }
 
 /// Which labels a loss accepts. The parser checks them, so that a bad label is a bad record with a position.

@@ -3,6 +3,54 @@
 //! JSON feature dicts come in, their keys are hashed (no vocabulary is kept), the rows of a sharded table are
 //! summed into fixed-size vectors, a head predicts, and the loss' gradient is scattered back at once: predict
 //! first, then learn. Modules stand in the order of the data flow; each names only modules above it.
+//!
+//! # Quick start
+//!
+//! A [`Model`] takes records one at a time, from any code, and needs no rate, no epochs and no list of features:
+//!
+#![cfg_attr(feature = "pipeline", doc = "```")]
+#![cfg_attr(not(feature = "pipeline"), doc = "```ignore")]
+//! use flexihash::checkpoint::{ModelDir, Writer};
+//! use flexihash::{HashKey, Model, ModelFlags};
+//!
+//! let mut model = Model::new(&ModelFlags::default(), &HashKey::default())?;
+//! for day in 0..300 {
+//!     let (city, late) = if day % 2 == 0 { ("Bergen", 1) } else { ("Kyoto", 0) };
+//!     let record = format!(r#"{{"label":{late},"features":{{"city":"{city}","day":{day}}}}}"#);
+//!     model.learn_json(record.as_bytes())?; // the prediction it made before it learned
+//! }
+//! let scored = model.predict_json(br#"{"features":{"city":"Bergen","never seen":[1,2]}}"#)?;
+//! assert!(scored.predictions[0] > 0.9); // a probability, for logistic loss
+//! assert!(model.summary().figures.loss < 0.2); // progressive: each record predicted before it was learned
+//!
+//! // A model is a folder of generations; a crash at any instant leaves the one before.
+//! # let folder = tempfile::tempdir()?;
+//! # let path = folder.path().join("model");
+//! model.save(&mut Writer::create_or_open(&path, 2)?)?;
+//!
+//! let mut generation = ModelDir::open(&path)?.latest()?.expect("a generation was saved");
+//! let mut same = Model::load(&mut generation, &HashKey::default())?;
+//! assert_eq!(same.predict_json(b"{}")?, model.predict_json(b"{}")?);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Which part to use
+//!
+//! | you have | use |
+//! |---|---|
+//! | records one at a time, in a job of your own | [`Model`]; `examples/ingest.rs`, `examples/resume.rs` |
+//! | a stream to be parsed by many threads, with checkpoints, predictions and dead letters | [`Engine`] over a [`record::Source`]: [`source::LinesSource`] or your own (`examples/custom_source.rs`) |
+//! | a model of your own that wants fixed-size vectors of feature dicts | [`FlexiHashEmbedding`]; `examples/embed_dicts.rs` |
+//! | hashed batches already, or other wiring | [`Learner`] on a [`batch::Batch`] |
+//!
+//! [`Model`], [`Learner`] and all records, options and summaries are `Send`; what is shared by threads (parser, hasher,
+//! table, embedding) is `Send + Sync`.
+//!
+//! # Features of the crate
+//!
+//! `pipeline`: sources, sinks, checkpoints and the engine. `cli` (default): `pipeline` and the command. Without both, the
+//! core is left: records, hash, table, optimizers, heads, learner, embedding.
+#![cfg_attr(not(feature = "pipeline"), allow(rustdoc::broken_intra_doc_links))]
 
 pub mod sync;
 
@@ -18,6 +66,7 @@ pub mod parse;
 pub mod hash;
 
 // state
+#[allow(unsafe_code, reason = "the one module that may: instructions the language has no word for")]
 pub mod kernel;
 pub mod optim;
 pub mod table;
@@ -38,3 +87,12 @@ pub mod sink;
 pub mod config;
 #[cfg(feature = "pipeline")]
 pub mod engine;
+
+pub use embedding::FlexiHashEmbedding;
+pub use hash::HashKey;
+pub use learner::Learner;
+
+#[cfg(feature = "pipeline")]
+pub use config::ModelFlags;
+#[cfg(feature = "pipeline")]
+pub use engine::{Engine, Model};

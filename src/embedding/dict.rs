@@ -6,58 +6,8 @@
 
 use super::EmbeddingError;
 use crate::batch::{Batch, FeatureKind, Slot};
+use crate::example::FeatureValue;
 use crate::hash::{FeatureHasher, HashKind, Hashed, NativeValue, PathSegment, encode_native};
-
-/// The value of a key: a number scales the key's row, a string is one of many and has a row with the key.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum FeatureValue<'a> {
-    /// A magnitude; 0 is no feature. Integers beyond 2^53 are rounded.
-    Number(f64),
-    /// A category: the pair of key and string is the feature, its value 1.
-    Category(&'a str),
-}
-
-macro_rules! number {
-    ($($of:ty),*) => {$(
-        impl From<$of> for FeatureValue<'_> {
-            fn from(value: $of) -> Self {
-                Self::Number(f64::from(value))
-            }
-        }
-    )*};
-}
-number!(f64, f32, i8, i16, i32, u8, u16, u32);
-
-impl From<i64> for FeatureValue<'_> {
-    fn from(value: i64) -> Self {
-        Self::Number(value as f64)
-    }
-}
-
-impl From<u64> for FeatureValue<'_> {
-    fn from(value: u64) -> Self {
-        Self::Number(value as f64)
-    }
-}
-
-/// `true` is 1, `false` is no feature.
-impl From<bool> for FeatureValue<'_> {
-    fn from(value: bool) -> Self {
-        Self::Number(f64::from(u8::from(value)))
-    }
-}
-
-impl<'a> From<&'a str> for FeatureValue<'a> {
-    fn from(value: &'a str) -> Self {
-        Self::Category(value)
-    }
-}
-
-impl<'a> From<&'a String> for FeatureValue<'a> {
-    fn from(value: &'a String) -> Self {
-        Self::Category(value)
-    }
-}
 
 /// Collects one dict after the other; its memory is reused.
 #[derive(Debug)]

@@ -20,7 +20,7 @@ mod dict;
 mod error;
 mod gradient;
 
-pub use dict::FeatureValue;
+pub use crate::example::FeatureValue;
 pub use error::EmbeddingError;
 pub use gradient::SparseGradient;
 

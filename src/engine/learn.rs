@@ -22,10 +22,12 @@ pub(super) struct Links {
     pub(super) saved: Option<Receiver<()>>,
 }
 
-/// What the reader tells at a distance.
+/// What the learner knows of its surroundings.
 #[derive(Debug, Default)]
 pub(super) struct Input {
     pub(super) total_bytes: Option<u64>,
+    /// Somebody wants prediction lines.
+    pub(super) predictions: bool,
     /// The source was read to its end.
     pub(super) ended: AtomicBool,
 }
@@ -51,6 +53,8 @@ pub(super) struct Stage<'a> {
     in_flight: bool,
     next_records: Option<u64>,
     next_time: Option<Instant>,
+    /// What the last cut stands for: an idle run saves nothing twice.
+    cut_at: Positions,
     outcomes: Outcomes,
 }
 
@@ -67,7 +71,7 @@ impl<'a> Stage<'a> {
     ) -> Self {
         let counters = model.learner().counters();
         let (first_examples, records) = (counters.examples, counters.records);
-        let life_seconds = model.seconds();
+        let (life_seconds, cut_at) = (model.seconds(), positions.clone());
         let mut stage = Self {
             model,
             options,
@@ -83,6 +87,7 @@ impl<'a> Stage<'a> {
             in_flight: false,
             next_records: None,
             next_time: None,
+            cut_at,
             outcomes: Outcomes::default(),
         };
         stage.plan_next();
@@ -177,7 +182,7 @@ impl<'a> Stage<'a> {
             let scored = |outcome: &&Outcome| matches!(outcome, Outcome::Scored { .. });
             self.records += self.outcomes.rows.iter().filter(scored).count() as u64;
             let (lines, failure) = self.collect(work, segment.clone(), row, mode);
-            if links.lines.send(lines).is_err() {
+            if lines.is_some_and(|lines| links.lines.send(lines).is_err()) {
                 return Ok(Err(Gone));
             }
             if let Some(record) = work.records.get(segment.end - 1) {
@@ -239,7 +244,7 @@ impl<'a> Stage<'a> {
         segment: Range<usize>,
         row: usize,
         mode: Mode,
-    ) -> (Out, Option<EngineError>) {
+    ) -> (Option<Out>, Option<EngineError>) {
         let (mut predictions, mut dead_letters) = (Vec::new(), Vec::new());
         let (mut next, mut failure) = (0, None);
         for index in segment {
@@ -248,31 +253,33 @@ impl<'a> Stage<'a> {
                 Entry::Bad(reason) => Some(reason.clone()),
                 Entry::Row => {
                     next += 1;
-                    let outcome = self.outcomes.rows.get(next - 1);
                     let id = work.batch.id(row + next - 1);
-                    outcome.and_then(|outcome| self.predicted(outcome, id, mode, &mut predictions))
+                    self.predicted(next - 1, id, mode, &mut predictions)
                 }
             };
             let Some(reason) = bad.filter(|_| mode != Mode::Again) else { continue };
             DeadLetter::new(record, reason.clone()).write(&mut dead_letters);
             failure = failure.or(self.count_error(record, reason));
         }
-        (Out::Lines { predictions, dead_letters }, failure)
+        let some = !predictions.is_empty() || !dead_letters.is_empty();
+        (some.then_some(Out::Lines { predictions, dead_letters }), failure)
     }
 
     /// Writes the prediction of a row, or says why the learner refused it.
     fn predicted(
         &self,
-        outcome: &Outcome,
+        outcome: usize,
         id: Option<&[u8]>,
         mode: Mode,
         lines: &mut Vec<u8>,
     ) -> Option<String> {
-        match outcome {
+        // Before the first label there are no names yet.
+        let tasks = self.outcomes.tasks.as_deref().filter(|_| outcome >= self.outcomes.unnamed);
+        match self.outcomes.rows.get(outcome)? {
             Outcome::Rejected(rejection) => return Some(rejection.to_string()),
-            Outcome::Scored { number, predictions } if mode != Mode::Again => {
+            Outcome::Scored { number, predictions } if mode != Mode::Again && self.input.predictions => {
                 let predictions = self.outcomes.predictions.get(predictions.clone())?;
-                write_prediction(lines, id, *number, self.outcomes.tasks.as_deref(), predictions);
+                write_prediction(lines, id, *number, tasks, predictions);
             }
             Outcome::Scored { .. } => {}
         }
@@ -320,11 +327,15 @@ impl<'a> Stage<'a> {
             return Ok(());
         }
         self.plan_next();
+        if self.cut_at == self.positions {
+            return Ok(());
+        }
         self.cut(links, false)
     }
 
     fn cut(&mut self, links: &Links, finished: bool) -> Result<(), Gone> {
         self.in_flight = true;
+        self.cut_at.clone_from(&self.positions);
         let snapshot = self.model.snapshot(&self.positions, self.seconds(), finished);
         links.lines.send(Out::Cut(Box::new(snapshot))).map_err(|_| Gone)
     }

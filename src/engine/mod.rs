@@ -26,7 +26,7 @@ pub use summary::{Summary, TaskSummary};
 
 use crate::checkpoint::{CheckpointError, Writer};
 use crate::config::Every;
-use crate::learner::{Counters, Learner, LearnerError, Report};
+use crate::learner::{Counters, Figures, Learner, LearnerError};
 use crate::record::{Positions, Source, SourceError};
 use crate::sink::{LinesSink, SinkError};
 use crossbeam_channel::{bounded, unbounded};
@@ -141,8 +141,9 @@ pub struct Status<'a> {
 
 impl Status<'_> {
     /// Figures over the model's life and over the last window, of the first task.
-    pub fn reports(&self) -> (Report, Report) {
-        self.learner.reports().next().unwrap_or_default()
+    pub fn figures(&self) -> (Figures, Figures) {
+        let (whole, window) = self.learner.reports().next().unwrap_or_default();
+        (whole.figures, window.figures)
     }
 }
 
@@ -198,7 +199,8 @@ impl Engine {
         observer: &mut dyn Observer,
     ) -> Result<Finished, EngineError> {
         source.resume(&self.positions)?;
-        let shared = learn::Input { total_bytes: source.size_hint(), ..learn::Input::default() };
+        let (total_bytes, predictions) = (source.size_hint(), self.outputs.predictions.is_some());
+        let shared = learn::Input { total_bytes, predictions, ..learn::Input::default() };
         let shared = &shared;
         let threads = self.options.threads.max(1);
         let (pool_in, pool) = unbounded();

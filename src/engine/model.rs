@@ -9,7 +9,7 @@ use crate::checkpoint::{
     CheckpointError, Generation, Progress, Snapshot, TableCut, Tensor, TensorData, Writer,
 };
 use crate::config::{ConfigError, ModelConfig, ModelFlags};
-use crate::example::{FeatureError, LabelRange};
+use crate::example::{ExampleSink, FeatureError, FeatureValue, LabelRange};
 use crate::hash::{Encoder, EncoderScratch, FeatureHasher, HashKey, HashOptionError};
 use crate::learner::{Learner, LearnerError, LearnerState, Mode, Outcome, Outcomes, Rejection};
 use crate::parse::{ParseError, ParseOptions, Parser};
@@ -46,6 +46,14 @@ pub enum RecordError {
     /// A feature the hash cannot take.
     #[error(transparent)]
     Feature(#[from] FeatureError),
+    /// A label the loss cannot take.
+    #[error("expected a label that is {expected}, got {got}")]
+    Label {
+        /// What the loss takes.
+        expected: &'static str,
+        /// The label.
+        got: f64,
+    },
     /// Labels of another shape than before, or too many tasks.
     #[error(transparent)]
     Rejected(#[from] Rejection),
@@ -205,48 +213,78 @@ impl Model {
 
     /// Predicts a JSON record, then learns it if it has a label. A bad record changes nothing but the count.
     pub fn learn_json(&mut self, record: &[u8]) -> Result<Scored, RecordError> {
-        let scored = self.process(record, Mode::Learn);
+        let scored = self.encode_json(record).and_then(|()| self.process(Mode::Learn));
         self.skipped += u64::from(scored.is_err());
         scored
     }
 
     /// Predicts a JSON record; its label, if any, is not learned.
     pub fn predict_json(&mut self, record: &[u8]) -> Result<Scored, RecordError> {
-        self.process(record, Mode::Predict)
+        self.encode_json(record)?;
+        self.process(Mode::Predict)
     }
 
-    fn process(&mut self, record: &[u8], mode: Mode) -> Result<Scored, RecordError> {
+    /// Predicts a dict of features, then learns `label` if there is one. The same features as those of a JSON record with
+    /// these keys and values, so the same bits.
+    pub fn learn_dict<'v, K: AsRef<str>, V: Into<FeatureValue<'v>>>(
+        &mut self,
+        features: impl IntoIterator<Item = (K, V)>,
+        label: Option<f64>,
+    ) -> Result<Scored, RecordError> {
+        let scored = self.encode_dict(features, label).and_then(|()| self.process(Mode::Learn));
+        self.skipped += u64::from(scored.is_err());
+        scored
+    }
+
+    /// Predicts a dict of features; learns nothing.
+    pub fn predict_dict<'v, K: AsRef<str>, V: Into<FeatureValue<'v>>>(
+        &mut self,
+        features: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<Scored, RecordError> {
+        self.encode_dict(features, None)?;
+        self.process(Mode::Predict)
+    }
+
+    fn encode_dict<'v, K: AsRef<str>, V: Into<FeatureValue<'v>>>(
+        &mut self,
+        features: impl IntoIterator<Item = (K, V)>,
+        label: Option<f64>,
+    ) -> Result<(), RecordError> {
         self.batch.clear();
         let mut encoder = Encoder::new(&self.hasher, &mut self.scratch, &mut self.batch);
-        match self.parser.parse(record, &mut encoder) {
-            Ok(()) => encoder.finish()?,
-            Err(error) => {
-                encoder.abandon();
-                return Err(error.into());
-            }
+        if let Some(got) = label {
+            let labels = self.parser.options().labels;
+            let label = labels.check(got).ok_or(RecordError::Label { expected: labels.describe(), got })?;
+            encoder.target(None, label);
         }
+        for (key, value) in features {
+            value.into().tell(key.as_ref(), &mut encoder)?;
+        }
+        Ok(encoder.finish()?)
+    }
+
+    fn encode_json(&mut self, record: &[u8]) -> Result<(), RecordError> {
+        self.batch.clear();
+        encode(&self.parser, Encoder::new(&self.hasher, &mut self.scratch, &mut self.batch), record)
+    }
+
+    /// Takes the one row that was encoded.
+    fn process(&mut self, mode: Mode) -> Result<Scored, RecordError> {
         self.learner.process(&self.batch, 0..1, mode, &mut self.outcomes)?;
         match self.outcomes.rows.first() {
             Some(Outcome::Scored { number, predictions }) => Ok(Scored {
                 number: *number,
                 predictions: self.outcomes.predictions.get(predictions.clone()).unwrap_or_default().to_vec(),
-                tasks: self.outcomes.tasks.clone(),
+                tasks: if self.outcomes.unnamed > 0 { None } else { self.outcomes.tasks.clone() },
             }),
             Some(Outcome::Rejected(rejection)) => Err(rejection.clone().into()),
             None => Ok(Scored { number: 0, predictions: Vec::new(), tasks: None }),
         }
     }
 
-    /// Hashes JSON records into `batch`, for [`Learner::embed`]; returns the first bad one's index and reason.
+    /// Hashes a JSON record into `batch` as one more row, for [`Model::embed`]. On an error the batch is as before.
     pub fn encode(&mut self, record: &[u8], batch: &mut Batch) -> Result<(), RecordError> {
-        let mut encoder = Encoder::new(&self.hasher, &mut self.scratch, batch);
-        match self.parser.parse(record, &mut encoder) {
-            Ok(()) => Ok(encoder.finish()?),
-            Err(error) => {
-                encoder.abandon();
-                Err(error.into())
-            }
-        }
+        encode(&self.parser, Encoder::new(&self.hasher, &mut self.scratch, batch), record)
     }
 
     /// Sums of the learned embeddings of `batch`, `[rows, dim]`; empty if the head has none.
@@ -276,5 +314,49 @@ impl Model {
         let vectors = self.learner.vectors().into_iter();
         let tensors = vectors.map(|(name, values)| (name, Tensor::vector(TensorData::F64(values)))).collect();
         Snapshot { tables, tensors, progress }
+    }
+}
+
+fn encode(parser: &Parser, mut encoder: Encoder<'_>, record: &[u8]) -> Result<(), RecordError> {
+    match parser.parse(record, &mut encoder) {
+        Ok(()) => Ok(encoder.finish()?),
+        Err(error) => {
+            encoder.abandon();
+            Err(error.into())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dict_is_the_record_with_its_keys_and_values() {
+        let flags = ModelFlags { buckets: Some(1 << 12), ..ModelFlags::default() };
+        let mut by_json = Model::new(&flags, &HashKey::default()).unwrap();
+        let mut by_dict = Model::new(&flags, &HashKey::default()).unwrap();
+        for i in 0..200 {
+            let (carrier, distance, label) =
+                (format!("c{}", i % 7), f64::from(i % 13) / 4.0, f64::from(i % 3 / 2));
+            let features = serde_json::json!({"carrier": carrier, "distance": distance, "night": i % 2 == 0});
+            let record = serde_json::json!({"label": label, "features": features}).to_string();
+            let json = by_json.learn_json(record.as_bytes()).unwrap();
+            let dict = [("carrier", FeatureValue::from(&carrier)), ("distance", distance.into())];
+            let dict = dict.into_iter().chain([("night", (i % 2 == 0).into())]);
+            assert_eq!(by_dict.learn_dict(dict, Some(label)).unwrap(), json);
+        }
+        assert_eq!(by_json.learner().vectors(), by_dict.learner().vectors());
+    }
+
+    #[test]
+    fn a_bad_dict_changes_nothing_but_the_count() {
+        let flags = ModelFlags { buckets: Some(64), ..ModelFlags::default() };
+        let mut model = Model::new(&flags, &HashKey::default()).unwrap();
+        let before = model.learner().vectors();
+        assert!(model.learn_dict([("a", f64::NAN)], Some(1.0)).is_err());
+        assert!(model.learn_dict([("a", 1.0)], Some(7.0)).is_err());
+        assert_eq!((model.skipped(), model.learner().vectors()), (2, before));
+        assert_eq!(model.learn_dict([("a", 1.0)], None).unwrap().number, 0);
     }
 }

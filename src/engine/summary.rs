@@ -1,7 +1,7 @@
 //! The figures of a model's whole life, as `--summary` writes them.
 
 use super::Model;
-use crate::learner::Report;
+use crate::learner::{Figures, Report};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -42,25 +42,6 @@ pub struct TaskSummary {
     pub window: Report,
 }
 
-/// A [`Report`] without its count.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
-#[allow(missing_docs, reason = "see `Report`")]
-pub struct Figures {
-    pub loss: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub logloss: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rmse: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub auc: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub calibration: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub normalized_entropy: Option<f64>,
-    pub mean_label: f64,
-    pub mean_prediction: f64,
-}
-
 impl Summary {
     /// The figures of `model` now.
     pub fn of(model: &Model) -> Self {
@@ -82,51 +63,31 @@ impl Summary {
             dropped_steps: counters.dropped_steps,
             seconds,
             examples_per_second: if seconds > 0.0 { counters.examples as f64 / seconds } else { 0.0 },
-            figures: Figures::mean(&reports),
-            window: Figures::mean(&windows),
+            figures: mean(&reports),
+            window: mean(&windows),
             tasks,
         }
     }
 }
 
-impl Figures {
-    /// Means over tasks, weighted by their examples.
-    fn mean(reports: &[Report]) -> Self {
-        let mean = |figure: &dyn Fn(&Report) -> Option<f64>| {
-            let some = reports.iter().filter_map(|report| Some((report.examples as f64, figure(report)?)));
-            let (weight, sum) =
-                some.fold((0.0, 0.0), |(w, s), (weight, value)| (w + weight, s + weight * value));
-            (weight > 0.0).then(|| sum / weight)
-        };
-        if let [one] = reports {
-            return Self::from(*one);
-        }
-        Self {
-            loss: mean(&|r| Some(r.loss)).unwrap_or_default(),
-            logloss: mean(&|r| r.logloss),
-            rmse: mean(&|r| r.rmse),
-            auc: mean(&|r| r.auc),
-            calibration: mean(&|r| r.calibration),
-            normalized_entropy: mean(&|r| r.normalized_entropy),
-            mean_label: mean(&|r| Some(r.mean_label)).unwrap_or_default(),
-            mean_prediction: mean(&|r| Some(r.mean_prediction)).unwrap_or_default(),
-        }
+/// Means over tasks, weighted by their examples.
+fn mean(reports: &[Report]) -> Figures {
+    if let [one] = reports {
+        return one.figures;
     }
-}
-
-impl From<Report> for Figures {
-    fn from(report: Report) -> Self {
-        let Report {
-            loss,
-            logloss,
-            rmse,
-            auc,
-            calibration,
-            normalized_entropy,
-            mean_label,
-            mean_prediction,
-            ..
-        } = report;
-        Self { loss, logloss, rmse, auc, calibration, normalized_entropy, mean_label, mean_prediction }
+    let mean = |figure: &dyn Fn(&Figures) -> Option<f64>| {
+        let some = reports.iter().filter_map(|r| Some((r.examples as f64, figure(&r.figures)?)));
+        let (weight, sum) = some.fold((0.0, 0.0), |(w, s), (weight, value)| (w + weight, s + weight * value));
+        (weight > 0.0).then(|| sum / weight)
+    };
+    Figures {
+        loss: mean(&|f| Some(f.loss)).unwrap_or_default(),
+        logloss: mean(&|f| f.logloss),
+        rmse: mean(&|f| f.rmse),
+        auc: mean(&|f| f.auc),
+        calibration: mean(&|f| f.calibration),
+        normalized_entropy: mean(&|f| f.normalized_entropy),
+        mean_label: mean(&|f| Some(f.mean_label)).unwrap_or_default(),
+        mean_prediction: mean(&|f| Some(f.mean_prediction)).unwrap_or_default(),
     }
 }

@@ -125,6 +125,9 @@ where
         let table = Arc::clone(&self.table);
         let mut lease = table.lease(self.stripes(batch, jobs));
         for job in jobs {
+            batch.row(job.row).slots.iter().for_each(|&slot| lease.prefetch(slot));
+        }
+        for job in jobs {
             let row = batch.row(job.row);
             let forward = self.predict(&mut lease, row);
             predictions.push(self.head.prediction(&forward));

@@ -11,9 +11,9 @@ mod options;
 pub mod validation;
 
 pub use options::{HeadKind, LearnerError, LearnerOptions, Learning};
-pub use validation::{Report, Validation};
+pub use validation::{Figures, Report, Validation};
 
-use crate::batch::Batch;
+use crate::batch::{Batch, Target};
 use crate::table::Table;
 use arm::{Arm, Job, Lesson};
 use serde::{Deserialize, Serialize};
@@ -98,6 +98,9 @@ pub struct Outcomes {
     pub predictions: Vec<f32>,
     /// Task names, if labels are per task; a row with k predictions has the first k.
     pub tasks: Option<Arc<[String]>>,
+    /// The first rows, as many as came before the first label of all: nobody could know then whether labels are per
+    /// task, so their one prediction has no task's name even where [`Outcomes::tasks`] has names.
+    pub unnamed: usize,
 }
 
 /// Whether labels are learned.
@@ -283,6 +286,7 @@ impl Learner {
     ) -> Result<(), LearnerError> {
         let range = range.start.min(batch.len())..range.end.min(batch.len());
         outcomes.rows.clear();
+        outcomes.unnamed = 0;
         self.scratch.known.clear();
         let mut total = 0;
         for row in range.clone() {
@@ -293,6 +297,7 @@ impl Learner {
             let known = if matches!(outcome, Outcome::Scored { .. }) { self.tasks.len() } else { 0 };
             self.scratch.known.push(known);
             outcomes.rows.push(outcome);
+            outcomes.unnamed += usize::from(self.shape == LabelShape::Unknown);
         }
         outcomes.predictions.clear();
         outcomes.predictions.resize(total, 0.0);
@@ -319,25 +324,43 @@ impl Learner {
         if mode == Mode::Predict {
             return Ok(None);
         }
+        if let Some(rejection) = self.refuse(batch, row) {
+            return Ok(Some(rejection));
+        }
         for target in batch.targets(row) {
-            let name = target.task.and_then(|task| batch.task_names().get(task as usize));
+            let name = task_name(batch, target.task);
             match (self.shape, name) {
                 (LabelShape::Unknown, None) => self.shape = LabelShape::Single,
                 (LabelShape::Unknown, Some(_)) => {
                     self.shape = LabelShape::Tasks;
                     self.tasks.clear();
                 }
-                (LabelShape::Tasks, None) => return Ok(Some(Rejection::SingleLabel)),
-                (LabelShape::Single, Some(_)) => return Ok(Some(Rejection::TaskLabels)),
                 _ => {}
             }
-            let Some(name) = name.filter(|name| self.task(name).is_none()) else { continue };
-            if self.tasks.len() == MAX_TASKS {
-                return Ok(Some(Rejection::TooManyTasks(name.clone())));
+            if let Some(name) = name.filter(|name| self.task(name).is_none()) {
+                self.add_task(Some(name.clone()))?;
             }
-            self.add_task(Some(name.clone()))?;
         }
         Ok(None)
+    }
+
+    /// Why a row cannot be learned, before anything is changed for it: a bad record leaves the model as it was.
+    fn refuse(&self, batch: &Batch, row: usize) -> Option<Rejection> {
+        let mut tasks = if self.shape == LabelShape::Unknown { 0 } else { self.tasks.len() };
+        for target in batch.targets(row) {
+            match (self.shape, task_name(batch, target.task)) {
+                (LabelShape::Tasks, None) => return Some(Rejection::SingleLabel),
+                (LabelShape::Single, Some(_)) => return Some(Rejection::TaskLabels),
+                (_, Some(name)) if self.task(name).is_none() => {
+                    tasks += 1;
+                    if tasks > MAX_TASKS {
+                        return Some(Rejection::TooManyTasks(name.clone()));
+                    }
+                }
+                _ => {}
+            }
+        }
+        None
     }
 
     fn task(&self, name: &str) -> Option<usize> {
@@ -377,10 +400,14 @@ impl Learner {
     }
 }
 
+fn task_name(batch: &Batch, task: Option<u32>) -> Option<&String> {
+    batch.task_names().get(task? as usize)
+}
+
 /// The lesson that `row` holds for the task `name`, if any.
 fn lesson(batch: &Batch, row: usize, name: Option<&str>) -> Option<Lesson> {
     let weight = batch.weight(row);
-    let task_of = |task: Option<u32>| task.and_then(|task| batch.task_names().get(task as usize));
-    let target = batch.targets(row).iter().find(|target| task_of(target.task).map(String::as_str) == name)?;
+    let is_named = |target: &&Target| task_name(batch, target.task).map(String::as_str) == name;
+    let target = batch.targets(row).iter().find(is_named)?;
     (weight > 0.0).then_some(Lesson { label: target.value, weight })
 }

@@ -10,11 +10,19 @@ const BINS: usize = 4096;
 /// Examples per window block; the reported window is the last one to two blocks.
 pub const WINDOW: u64 = 10_000;
 
-/// Figures over some stretch of examples. Those that do not apply to the loss are absent.
+/// Figures over some stretch of examples, and how many those were.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// Examples with a label and a weight above 0.
     pub examples: u64,
+    /// How good they were.
+    #[serde(flatten)]
+    pub figures: Figures,
+}
+
+/// Figures over some stretch of examples. Those that do not apply to the loss are absent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Figures {
     /// Weighted mean of the loss; nats for logistic.
     pub loss: f64,
     /// Weighted mean of −ln(likelihood): logistic only.
@@ -38,6 +46,15 @@ pub struct Report {
     pub mean_prediction: f64,
 }
 
+/// A prediction held against its label.
+struct Judged {
+    loss: f64,
+    prediction: f64,
+    label: f64,
+    weight: f64,
+    bin: usize,
+}
+
 /// Sums over a stretch of examples.
 #[derive(Debug, Clone, PartialEq)]
 struct Sums {
@@ -58,19 +75,19 @@ impl Sums {
         Self { examples: 0, weight: 0.0, loss: 0.0, label: 0.0, prediction: 0.0, squares: 0.0, histogram }
     }
 
-    fn add(&mut self, loss: Loss, prediction: f64, label: f64, weight: f64) {
+    fn add(&mut self, judged: &Judged) {
+        let Judged { loss, prediction, label, weight, bin } = *judged;
         self.examples += 1;
         self.weight += weight;
-        self.loss += weight * loss.value(prediction, label);
+        self.loss += weight * loss;
         self.label += weight * label;
         self.prediction += weight * prediction;
         self.squares += weight * (prediction - label) * (prediction - label);
-        if let Some((positive, negative)) = self.histogram.split_at_mut_checked(BINS) {
-            let bin = bin(loss, prediction);
-            if let (Some(positive), Some(negative)) = (positive.get_mut(bin), negative.get_mut(bin)) {
-                *positive += weight * label;
-                *negative += weight * (1.0 - label);
-            }
+        if let Some((positive, negative)) = self.histogram.split_at_mut_checked(BINS)
+            && let (Some(positive), Some(negative)) = (positive.get_mut(bin), negative.get_mut(bin))
+        {
+            *positive += weight * label;
+            *negative += weight * (1.0 - label);
         }
     }
 
@@ -110,8 +127,7 @@ impl Sums {
         let entropy = Loss::Logistic.value(label, label);
         let calibrated = matches!(loss, Loss::Logistic | Loss::Squared | Loss::Poisson) && label != 0.0;
         let errors = matches!(loss, Loss::Squared | Loss::Quantile(_) | Loss::Poisson);
-        Report {
-            examples: self.examples,
+        let figures = Figures {
             loss: mean(self.loss),
             logloss: logistic.then(|| mean(self.loss)),
             rmse: errors.then(|| mean(self.squares).sqrt()),
@@ -120,7 +136,8 @@ impl Sums {
             normalized_entropy: (logistic && entropy > 0.0).then(|| mean(self.loss) / entropy),
             mean_label: label,
             mean_prediction: prediction,
-        }
+        };
+        Report { examples: self.examples, figures }
     }
 
     fn state(&self, out: &mut Vec<f64>) {
@@ -174,8 +191,10 @@ impl Validation {
             std::mem::swap(&mut self.previous, &mut self.current);
             self.current.clear();
         }
-        self.whole.add(self.loss, prediction, label, weight);
-        self.current.add(self.loss, prediction, label, weight);
+        let (loss, bin) = (self.loss.value(prediction, label), bin(self.loss, prediction));
+        let judged = Judged { loss, prediction, label, weight, bin };
+        self.whole.add(&judged);
+        self.current.add(&judged);
     }
 
     /// Over the whole life of the model.
@@ -203,7 +222,9 @@ impl Validation {
     pub fn restore(&mut self, state: &[f64]) -> bool {
         let third = state.len() / 3;
         let parts = [&mut self.whole, &mut self.previous, &mut self.current];
-        third > 0 && parts.into_iter().zip(state.chunks(third)).all(|(sums, part)| sums.restore(part))
+        third > 0
+            && third * 3 == state.len()
+            && parts.into_iter().zip(state.chunks(third)).all(|(sums, part)| sums.restore(part))
     }
 }
 
@@ -232,7 +253,7 @@ mod tests {
             if *y == 1.0 { ordered += below } else { below += 1.0 }
         }
         let exact = ordered / (below * (sorted.len() as f64 - below));
-        let auc = validation.report().auc.unwrap();
+        let auc = validation.report().figures.auc.unwrap();
         assert!((auc - exact).abs() < 1e-3, "{auc} beside {exact}");
     }
 
@@ -240,7 +261,7 @@ mod tests {
     fn a_perfect_base_rate_has_entropy_and_calibration_one() {
         let mut validation = Validation::new(Loss::Logistic);
         (0..1000).for_each(|i| validation.add(0.25, f64::from(u8::from(i % 4 == 0)), 2.0));
-        let report = validation.report();
+        let report = validation.report().figures;
         assert!((report.normalized_entropy.unwrap() - 1.0).abs() < 1e-12);
         assert!((report.calibration.unwrap() - 1.0).abs() < 1e-12);
         assert_eq!(report.auc, Some(0.5));
@@ -252,8 +273,8 @@ mod tests {
         let mut validation = Validation::new(Loss::Squared);
         (0..15_000).for_each(|_| validation.add(1.0, 0.0, 1.0));
         (0..25_000).for_each(|_| validation.add(0.0, 0.0, 1.0));
-        assert_eq!(validation.window().rmse, Some(0.0));
-        assert!(validation.report().rmse.unwrap() > 0.5);
+        assert_eq!(validation.window().figures.rmse, Some(0.0));
+        assert!(validation.report().figures.rmse.unwrap() > 0.5);
         let mut other = Validation::new(Loss::Squared);
         assert!(other.restore(&validation.state()));
         assert_eq!(other, validation);

@@ -6,7 +6,7 @@
 use super::frame::{Frame, Scores};
 use super::mixer::{Mixed, Mixers};
 use super::mixture::{lane_scores, lane_step};
-use super::{Head, Loss};
+use super::{Head, IMPORTANCE_MAX, Loss};
 use crate::kernel::LANES;
 use crate::optim::{BilinearStep, BilinearSums, MACHINES};
 
@@ -105,25 +105,21 @@ impl<const K: usize> Head for BilinearMixture<K> {
         label: f32,
         weight: f32,
     ) -> BilinearStep<K> {
-        let seen = self.frame.see(label);
+        let weight = weight.min(IMPORTANCE_MAX);
+        let seen = self.frame.see(label, weight);
         let lanes = self.frame.respond(&seen, &forward.lanes, &mut self.lane_errors);
         let machines = self.frame.respond(&seen, &forward.machines, &mut self.machine_errors);
         self.frame.note_before(&seen, forward.mixed.score);
-        let (frame, importance) = (&self.frame, f64::from(weight));
-        self.mixers.learn(&forward.experts, &forward.mixed, |score| {
-            let (gradient, curvature, loss) = frame.respond_mixed(&seen, score);
-            (gradient * importance, curvature * importance, loss * importance)
-        });
+        let frame = &self.frame;
+        self.mixers.learn(&forward.experts, &forward.mixed, |score| frame.respond_mixed(&seen, score));
         self.frame.note_after(&seen, forward.mixed.score);
         let (mut innovation, mut precision) = ([0.0; MACHINES], [0.0; MACHINES]);
         for m in 0..MACHINES {
-            let curvature = machines.curvature[m] * weight;
-            let share = 1.0 / (1.0 + curvature * forward.variances[m]);
-            innovation[m] = -machines.gradient[m] * weight * share;
-            precision[m] = curvature * share;
+            let share = 1.0 / (1.0 + machines.curvature[m] * forward.variances[m]);
+            innovation[m] = -machines.gradient[m] * share;
+            precision[m] = machines.curvature[m] * share;
         }
-        let lanes =
-            lane_step(&sums.lanes, lanes.gradient.map(|g| g * weight), lanes.curvature.map(|h| h * weight));
+        let lanes = lane_step(&sums.lanes, &lanes);
         BilinearStep { lanes, innovation, precision, factors: forward.factors, scale: forward.scale }
     }
 

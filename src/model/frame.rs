@@ -8,6 +8,10 @@
 //! An expert of gradient type is answered with dL/dscore, one of Newton type with gradient and curvature of a
 //! log-likelihood: logistic p(1−p); squared 1/r with r the expert's own running squared error; quantile by a density of
 //! the residual of about 1.4·q(1−q)/E|e|; poisson μ/φ. Hinge's Newton experts learn log-odds.
+//!
+//! An importance weight c multiplies gradient and curvature. A log-odds' curvature far out is next to nothing, and
+//! with c ≫ 1 no prior would hold the Newton step back; so (c − 1)·|gradient|/5 is added to it, and the most
+//! important record moves a score by about 5.
 
 use super::Loss;
 use crate::kernel;
@@ -19,6 +23,10 @@ const STANDARD_MAX: f32 = 100.0;
 const LOG_ODDS_MAX: f64 = 12.0;
 /// Curvature the mixer assumes for the hinge.
 const HINGE_CURVATURE: f64 = 0.25;
+/// Which expert is good is not settled by one record, however important: mixers count it at most this often.
+const MIXER_IMPORTANCE_MAX: f32 = 100.0;
+/// How far a very important record may move log-odds.
+const MOVE: f64 = 5.0;
 /// Floor of the logistic curvature of the mixers.
 const MIXER_CURVATURE: f64 = 1e-5;
 
@@ -39,6 +47,7 @@ pub(super) struct Frame {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Seen {
     label: f64,
+    weight: f32,
     z: f32,
     rate: f32,
     log_mean: f64,
@@ -114,8 +123,8 @@ impl Frame {
         }
     }
 
-    /// Takes a label in.
-    pub(super) fn see(&mut self, label: f32) -> Seen {
+    /// Takes in the label of a record that counts `weight` times.
+    pub(super) fn see(&mut self, label: f32, weight: f32) -> Seen {
         let label = f64::from(label);
         let (log_mean, dispersion) = match self.loss {
             Loss::Poisson => (self.log_mean(), self.error.max(1e-9)),
@@ -129,7 +138,7 @@ impl Frame {
         let limit = f64::from(STANDARD_MAX);
         let z = ((label - self.mean) / self.deviation()).clamp(-limit, limit) as f32;
         let count = if self.loss == Loss::Poisson { before } else { self.examples };
-        Seen { label, z, rate: 1.0 / (count + 5.0).min(1000.0) as f32, log_mean, dispersion }
+        Seen { label, weight, z, rate: 1.0 / (count + 5.0).min(1000.0) as f32, log_mean, dispersion }
     }
 
     fn take(&mut self, label: f64) {
@@ -152,13 +161,24 @@ impl Frame {
         scores: &Scores<N>,
         errors: &mut [f32; N],
     ) -> Response<N> {
-        match self.loss {
+        let mut response = match self.loss {
             Loss::Logistic => logistic(seen, scores),
             Loss::Hinge => hinge(seen, scores),
             Loss::Squared => squared(seen, scores, errors),
             Loss::Quantile(tau) => quantile(seen, scores, errors, tau as f32),
             Loss::Poisson => poisson(self.mean_before(seen), seen, scores),
+        };
+        let brake = self.brake(seen.weight) as f32;
+        for (gradient, curvature) in response.gradient.iter_mut().zip(&mut response.curvature) {
+            *curvature = *curvature * seen.weight + brake * gradient.abs();
+            *gradient *= seen.weight;
         }
+        response
+    }
+
+    /// Curvature to add for each unit of the gradient; 0 for weights up to 1.
+    fn brake(&self, weight: f32) -> f64 {
+        if self.shrinks() { (f64::from(weight) - 1.0).max(0.0) / MOVE } else { 0.0 }
     }
 
     fn mean_before(&self, seen: &Seen) -> f64 {
@@ -167,6 +187,13 @@ impl Frame {
 
     /// Gradient, curvature and loss of the mixed score. Call [`Frame::note_before`] first.
     pub(super) fn respond_mixed(&self, seen: &Seen, score: f64) -> (f64, f64, f64) {
+        let weight = seen.weight.min(MIXER_IMPORTANCE_MAX);
+        let (gradient, curvature, loss) = self.derivatives(seen, score);
+        let (brake, weight) = (self.brake(weight), f64::from(weight));
+        (gradient * weight, curvature * weight + brake * gradient.abs(), loss * weight)
+    }
+
+    fn derivatives(&self, seen: &Seen, score: f64) -> (f64, f64, f64) {
         let z = f64::from(seen.z);
         match self.loss {
             Loss::Logistic => {
@@ -235,9 +262,9 @@ impl Frame {
     pub(super) fn restore(&mut self, state: &mut impl Iterator<Item = f64>) -> Option<()> {
         let Self { examples, mean, variance, low, high, error, .. } = self;
         for place in [examples, mean, variance, low, high, error] {
-            *place = state.next()?;
+            *place = state.next().filter(|value| value.is_finite())?;
         }
-        Some(())
+        (self.low <= self.high).then_some(())
     }
 }
 

@@ -12,6 +12,11 @@ const WEIGHT_MAX: f64 = 1e3;
 /// Memory of the mixers' losses: about a thousand records.
 const LOSS_DECAY: f64 = 0.999;
 
+/// Bound of the curvature: beyond it rounding would eat the covariance.
+const CURVATURE_MAX: f64 = 1e9;
+/// Bound of the loss of one record, as far as it says which mixer is good.
+const LOSS_MAX: f64 = 1e4;
+
 /// Weights and covariance of one mixer.
 #[derive(Debug, Clone, PartialEq)]
 struct Mixer<const N: usize> {
@@ -22,11 +27,15 @@ struct Mixer<const N: usize> {
 
 impl<const N: usize> Mixer<N> {
     fn new(weights: [f64; N]) -> Self {
+        Self { weights, covariance: Self::prior(), loss: 0.0 }
+    }
+
+    fn prior() -> [[f64; N]; N] {
         let mut covariance = [[0.0; N]; N];
         for (i, row) in covariance.iter_mut().enumerate() {
             row[i] = PRIOR;
         }
-        Self { weights, covariance, loss: 0.0 }
+        covariance
     }
 
     fn score(&self, scores: &[f64; N]) -> f64 {
@@ -42,15 +51,19 @@ impl<const N: usize> Mixer<N> {
         let variance = spread.iter().zip(scores).map(|(s, score)| s * score).sum::<f64>().max(0.0);
         let step = gradient / (1.0 + curvature * variance);
         let shrink = 1.0 / (1.0 / curvature + variance);
-        let mut trace = 0.0;
+        let (mut trace, mut least) = (0.0, f64::MAX);
         for i in 0..N {
             self.weights[i] = (self.weights[i] - spread[i] * step).clamp(-WEIGHT_MAX, WEIGHT_MAX);
             for j in 0..N {
                 self.covariance[i][j] -= spread[i] * spread[j] * shrink;
             }
             trace += self.covariance[i][i];
+            least = least.min(self.covariance[i][i]);
         }
-        if trace < PRIOR * N as f64 {
+        if least <= 0.0 {
+            // Rounding made it indefinite, and it would run away: the weights stay, their variances start afresh.
+            self.covariance = Self::prior();
+        } else if trace < PRIOR * N as f64 {
             for i in 0..N {
                 self.covariance[i][i] += drift;
             }
@@ -95,7 +108,7 @@ impl<const N: usize, const M: usize> Mixers<N, M> {
         Mixed { each, score: sum / total }
     }
 
-    /// Lets each mixer learn; `respond` gives gradient, curvature and loss of a mixer's score.
+    /// Lets each mixer learn; `respond` gives gradient, curvature > 0 and loss of a mixer's score.
     pub(super) fn learn(
         &mut self,
         scores: &[f64; N],
@@ -104,8 +117,9 @@ impl<const N: usize, const M: usize> Mixers<N, M> {
     ) {
         for ((mixer, &drift), &score) in self.mixers.iter_mut().zip(&self.drifts).zip(&mixed.each) {
             let (gradient, curvature, loss) = respond(score);
-            mixer.loss = mixer.loss * LOSS_DECAY + loss;
-            mixer.learn(scores, gradient, curvature, drift);
+            mixer.loss = mixer.loss * LOSS_DECAY + loss.min(LOSS_MAX);
+            let within = (CURVATURE_MAX / curvature).min(1.0);
+            mixer.learn(scores, gradient * within, curvature * within, drift);
         }
     }
 

@@ -1,8 +1,8 @@
 //! The self-tuning head of a linear model: eight lanes and a screened score, mixed.
 
-use super::frame::{Frame, Scores};
+use super::frame::{Frame, Response, Scores};
 use super::mixer::{Mixed, Mixers};
-use super::{Head, Loss};
+use super::{Head, IMPORTANCE_MAX, Loss};
 use crate::kernel::LANES;
 use crate::optim::{KALMAN_FROM, LaneStep, LaneSums};
 
@@ -11,6 +11,8 @@ const EXPERTS: usize = LANES + 1;
 #[expect(clippy::approx_constant, reason = "stored models were learned with these four digits")]
 const SHRINK: f32 = 0.3927;
 const LEAST_CURVATURE: f32 = 1e-5;
+/// Bound of an AdaGrad lane's gradient: its square is what n can hold, so that no step is above the lane's rate.
+const GRADIENT_MAX: f32 = 1e6;
 const DRIFT: f64 = 1e-6;
 
 /// See the [module](self).
@@ -53,9 +55,13 @@ pub(super) fn lane_scores(frame: &Frame, sums: &LaneSums) -> Scores<LANES> {
 
 /// What the lanes' rows are told.
 #[inline]
-pub(super) fn lane_step(sums: &LaneSums, gradient: [f32; LANES], curvature: [f32; LANES]) -> LaneStep {
+pub(super) fn lane_step(sums: &LaneSums, response: &Response<LANES>) -> LaneStep {
+    let Response { gradient, curvature } = *response;
     let mut step =
         LaneStep { gradient, inverse_curvature: curvature.map(|h| 1.0 / h), innovation: [0.0; LANES] };
+    for gradient in &mut step.gradient[..KALMAN_FROM] {
+        *gradient = gradient.clamp(-GRADIENT_MAX, GRADIENT_MAX);
+    }
     for l in KALMAN_FROM..LANES {
         step.gradient[l] = gradient[l] / (1.0 + curvature[l] * sums.variances[l]);
         step.innovation[l] = step.inverse_curvature[l] + sums.variances[l];
@@ -90,16 +96,14 @@ impl Head for Mixture {
 
     #[inline]
     fn learn(&mut self, sums: &LaneSums, forward: &Forward, label: f32, weight: f32) -> LaneStep {
-        let seen = self.frame.see(label);
+        let weight = weight.min(IMPORTANCE_MAX);
+        let seen = self.frame.see(label, weight);
         let response = self.frame.respond(&seen, &forward.lanes, &mut self.errors);
         self.frame.note_before(&seen, forward.mixed.score);
-        let (frame, importance) = (&self.frame, f64::from(weight));
-        self.mixers.learn(&forward.experts, &forward.mixed, |score| {
-            let (gradient, curvature, loss) = frame.respond_mixed(&seen, score);
-            (gradient * importance, curvature * importance, loss * importance)
-        });
+        let frame = &self.frame;
+        self.mixers.learn(&forward.experts, &forward.mixed, |score| frame.respond_mixed(&seen, score));
         self.frame.note_after(&seen, forward.mixed.score);
-        lane_step(sums, response.gradient.map(|g| g * weight), response.curvature.map(|h| h * weight))
+        lane_step(sums, &response)
     }
 
     fn state(&self) -> Vec<f64> {

@@ -15,6 +15,10 @@ pub use loss::Loss;
 pub use mixture::{Forward, Mixture};
 pub use plain::{PlainHead, Score};
 
+/// Self-tuning heads count an importance weight above this as this much: their rows work in f32, and a record that
+/// counts for a million others has settled the matter.
+pub const IMPORTANCE_MAX: f32 = 1e6;
+
 /// A prediction function that learns.
 pub trait Head: Send {
     /// What a record's rows were summed to.

@@ -87,7 +87,8 @@ impl RowRule for Factors {
     }
     fn embed(&self, row: &[f32], input: Input, out: &mut [f32]) {
         for (f, out) in out.iter_mut().enumerate().take(self.dim) {
-            *out += input.u * self.value(row, f + 1);
+            let sum = f64::from(*out) + f64::from(input.u) * f64::from(self.value(row, f + 1));
+            *out = sum.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32;
         }
     }
     fn dim(&self) -> usize {

@@ -49,7 +49,8 @@ impl WeightRule {
             return 0.0;
         }
         let shrunk = z - self.0.l1.copysign(z);
-        (-shrunk / ((self.0.ftrl_beta + n.sqrt()) / self.0.rate + self.0.l2)) as f32
+        let weight = -shrunk / ((self.0.ftrl_beta + n.sqrt()) / self.0.rate + self.0.l2);
+        weight.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32
     }
 
     /// Moves `state` against `gradient` with step size `rate`. `false`: the result was not finite; nothing changed.

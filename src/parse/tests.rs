@@ -1,9 +1,7 @@
 //! The cases of fixtures/parse, a naive walker over `serde_json::Value` as rival, and hostile bytes.
 
 use super::*;
-use crate::batch::Batch;
 use crate::example::FeatureError;
-use crate::hash::{Encoder, EncoderScratch, FeatureHasher, HashKey, HashOptions};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -195,36 +193,6 @@ fn a_feature_the_hash_refuses_is_an_error_at_its_byte() {
 }
 
 #[test]
-fn long_paths_above_many_values_end_in_an_error_and_not_in_hours_of_hashing() {
-    let record = format!("{{\"features\":{{\"{}\":[{}1]}}}}", "k".repeat(1 << 20), "1,".repeat(1 << 20));
-    let hasher = FeatureHasher::new(HashOptions::default(), &HashKey::default()).unwrap();
-    let (mut scratch, mut batch) = (EncoderScratch::default(), Batch::default());
-    let mut encoder = Encoder::new(&hasher, &mut scratch, &mut batch);
-    let error = Parser::default().parse(record.as_bytes(), &mut encoder).unwrap_err();
-    assert_eq!(error.fault, Fault::Paths { limit: PATH_BYTES_LIMIT });
-}
-
-#[test]
-fn the_tasks_of_a_bad_record_leave_no_trace_in_the_batch() {
-    let hasher = FeatureHasher::new(HashOptions::default(), &HashKey::default()).unwrap();
-    let (mut scratch, mut batch) = (EncoderScratch::default(), Batch::default());
-    let parser = Parser::default();
-    for (record, names) in [
-        (r#"{"label":{"a":1}}"#, vec!["a"]),
-        (r#"{"label":{"a":1,"b":1,"c":9}}"#, vec!["a"]),
-        (r#"{"label":{"c":1}}"#, vec!["a", "c"]),
-    ] {
-        let mut encoder = Encoder::new(&hasher, &mut scratch, &mut batch);
-        match parser.parse(record.as_bytes(), &mut encoder) {
-            Ok(()) => encoder.finish().unwrap(),
-            Err(_) => encoder.abandon(),
-        }
-        assert_eq!(batch.task_names(), names);
-    }
-    assert_eq!(batch.targets(1).first().and_then(|target| target.task), Some(1));
-}
-
-#[test]
 fn options_read_from_data_refuse_unknown_keys_and_fill_in_defaults() {
     let options: ParseOptions = serde_json::from_str(r#"{"flat":true}"#).unwrap();
     assert_eq!(options, ParseOptions { flat: true, ..ParseOptions::default() });
@@ -284,16 +252,6 @@ fn json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Parses into a batch and returns what it holds, or the error.
-fn encoded(record: &[u8]) -> Result<String, ParseError> {
-    let hasher = FeatureHasher::new(HashOptions::default(), &HashKey::default()).unwrap();
-    let (mut scratch, mut batch) = (EncoderScratch::default(), Batch::default());
-    let mut encoder = Encoder::new(&hasher, &mut scratch, &mut batch);
-    Parser::default().parse(record, &mut encoder)?;
-    encoder.finish().unwrap();
-    Ok(format!("{:?}", batch.row(0)))
-}
-
 proptest! {
     #[test]
     fn any_json_is_read_as_a_naive_walker_reads_its_tree(features in json()) {
@@ -317,7 +275,7 @@ proptest! {
 
     #[test]
     fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-        if let Err(error) = encoded(&bytes) {
+        if let Err(error) = events(&Parser::default(), &bytes) {
             prop_assert!(error.byte <= bytes.len());
         }
     }
@@ -337,7 +295,7 @@ proptest! {
         } else {
             record[at] = new;
         }
-        let (first, second) = (encoded(&record), encoded(&record));
+        let (first, second) = (events(&Parser::default(), &record), events(&Parser::default(), &record));
         prop_assert_eq!(&first, &second);
         match first {
             Ok(_) => prop_assert!(serde_json::from_slice::<Value>(&record).is_ok()),

@@ -56,6 +56,15 @@ impl<'a> Lease<'a> {
         stripe
     }
 
+    /// Starts fetching the row of `slot` into the cache.
+    #[inline]
+    pub fn prefetch(&self, slot: Slot) {
+        let stripe = self.stripes.get((slot.0 >> self.shift) as usize);
+        if let Some(Some(stripe)) = stripe {
+            stripe.prefetch(slot);
+        }
+    }
+
     /// The row of `slot`, `[width]`; its initial values if it was never changed. Empty if its stripe is not leased.
     #[inline]
     pub fn row(&mut self, slot: Slot) -> &[f32] {

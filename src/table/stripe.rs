@@ -6,6 +6,7 @@
 
 use super::{Init, TableError, TableOptions};
 use crate::batch::Slot;
+use crate::kernel::prefetch;
 use bytemuck::{Pod, Zeroable};
 use std::ops::Range;
 
@@ -91,6 +92,18 @@ impl Stripe {
     fn place(&self, index: usize) -> Range<usize> {
         let start = self.base + index * self.stride;
         start..start + self.width
+    }
+
+    /// Starts fetching the row and its flags into the cache.
+    #[inline]
+    pub(super) fn prefetch(&self, slot: Slot) {
+        let Some(index) = self.index(slot) else { return };
+        if let Some(flags) = self.flags.get(index / ROWS_PER_WORD) {
+            prefetch(flags);
+        }
+        for line in self.floats[self.place(index)].iter().step_by(LINE) {
+            prefetch(line);
+        }
     }
 
     /// The row `[width]`, initial values if it was never touched.

@@ -76,7 +76,7 @@ fn draw(bar: &ProgressBar, status: &Status<'_>) {
         bar.set_style(style);
     }
     bar.set_position(status.bytes);
-    let (whole, window) = status.reports();
+    let (whole, window) = status.figures();
     let rate = status.run_examples as f64 / status.elapsed.as_secs_f64().max(1e-9);
     let examples = status.counters.examples;
     let mut message =
@@ -95,7 +95,7 @@ fn draw(bar: &ProgressBar, status: &Status<'_>) {
 
 /// One row of the table. Counts double from row to row, as far as batches allow.
 fn print_row(first: bool, status: &Status<'_>) {
-    let (whole, window) = status.reports();
+    let (whole, window) = status.figures();
     let mut text = String::new();
     if first {
         let head = ["examples", "loss", "window", "AUC", "calibr.", "bad", "examples/s"];

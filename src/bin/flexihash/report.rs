@@ -34,8 +34,8 @@ fn text(summary: &Summary, model: &Model) -> String {
     row(&mut out, "normalized entropy", whole.normalized_entropy, window.normalized_entropy);
     row(&mut out, "mean label", Some(whole.mean_label), Some(window.mean_label));
     for (task, figures) in summary.tasks.iter().flatten() {
-        let (whole, window) = (figures.report, figures.window);
-        let _ = writeln!(out, "task {task}: {} examples", whole.examples);
+        let (whole, window) = (figures.report.figures, figures.window.figures);
+        let _ = writeln!(out, "task {task}: {} examples", figures.report.examples);
         row(&mut out, "  progressive loss", Some(whole.loss), Some(window.loss));
         row(&mut out, "  AUC", whole.auc, window.auc);
         row(&mut out, "  RMSE", whole.rmse, window.rmse);

@@ -1,0 +1,77 @@
+#!/bin/sh
+# Everything that must hold before a change goes in: ./test.sh
+#
+# Needs the stable Rust toolchain (rustup.rs), a C and a C++ compiler, make and perl. What is missing it installs where it
+# can (rustup components; packages by apt-get, as root) and otherwise says how. All steps run, also after one has failed;
+# at the end stand the times, and the exit code is that of the whole. About half an hour on two cores with nothing
+# built, most of it compiling. FUZZ_SECONDS (default 60) bounds the fuzzing.
+set -u
+cd "$(dirname "$0")" || exit 1
+report=""
+failed=0
+began=$(date +%s)
+
+say() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
+
+stop() {
+    echo "test.sh: $*" >&2
+    exit 1
+}
+
+# step NAME COMMAND…
+step() {
+    name=$1
+    shift
+    say "$name"
+    start=$(date +%s)
+    if "$@"; then result=ok; else
+        result=FAILED
+        failed=$((failed + 1))
+    fi
+    report="$report$(printf '%-8s %5d s  %s' "$result" $(($(date +%s) - start)) "$name")
+"
+}
+
+# need COMMAND PACKAGE
+need() {
+    command -v "$1" >/dev/null && return
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "$2"
+    fi
+    command -v "$1" >/dev/null || stop "$1 is missing: install it, on Debian by: sudo apt-get install $2"
+}
+
+need cc gcc
+need c++ g++ # libFuzzer
+need make make
+need perl perl
+command -v cargo >/dev/null || stop "cargo is missing: install the stable Rust toolchain, https://rustup.rs"
+cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt ||
+    stop "cargo fmt is missing: with a network, rustup component add rustfmt"
+cargo clippy --version >/dev/null 2>&1 || rustup component add clippy ||
+    stop "cargo clippy is missing: with a network, rustup component add clippy"
+rustc --version
+cargo fetch --locked || stop "the dependencies cannot be fetched: a network is needed once"
+
+example() { cargo run --quiet --locked --profile test --all-features --example "$1"; }
+loom() { RUSTFLAGS="--cfg loom" cargo test --locked --release --no-default-features --lib --target-dir target/loom table; }
+docs() { RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --all-features; }
+
+step "formatting" cargo fmt --check
+step "clippy, everything" cargo clippy --locked --all-targets --all-features -- -D warnings
+step "clippy, the core alone" cargo clippy --locked --lib --no-default-features -- -D warnings
+step "clippy, the library without the command" cargo clippy --locked --lib --no-default-features --features pipeline -- -D warnings
+step "tests, and the examples in the docs" cargo test --locked --all-features
+step "benchmarks, each once" cargo test --locked --all-features --bench '*'
+for path in examples/*.rs; do
+    name=$(basename "$path" .rs)
+    step "example $name" example "$name"
+done
+step "docs" docs
+step "loom, the stripe protocol" loom
+step "fuzzing the parser" fuzz/run.sh "${FUZZ_SECONDS:-60}"
+
+say "$(($(date +%s) - began)) seconds"
+printf '%s' "$report"
+[ "$failed" = 0 ] || stop "$failed of the steps above failed"
+echo "all passed"
