@@ -51,6 +51,8 @@ pub(super) struct Stage<'a> {
     records: u64,
     /// A cut is on its way to the disk.
     in_flight: bool,
+    /// Seconds as the last cut has them: what a resumed run goes on from is what this one reports.
+    cut_seconds: Option<f64>,
     next_records: Option<u64>,
     next_time: Option<Instant>,
     /// What the last cut stands for: an idle run saves nothing twice.
@@ -85,6 +87,7 @@ impl<'a> Stage<'a> {
             first_examples,
             records,
             in_flight: false,
+            cut_seconds: None,
             next_records: None,
             next_time: None,
             cut_at,
@@ -117,7 +120,7 @@ impl<'a> Stage<'a> {
 
     /// The summary and the model.
     pub(super) fn finish(mut self) -> Finished {
-        self.model.set_seconds(self.seconds());
+        self.model.set_seconds(self.cut_seconds.unwrap_or_else(|| self.seconds()));
         self.model.set_positions(self.positions.clone());
         Finished { summary: self.model.summary(), model: self.model, positions: self.positions }
     }
@@ -336,7 +339,9 @@ impl<'a> Stage<'a> {
     fn cut(&mut self, links: &Links, finished: bool) -> Result<(), Gone> {
         self.in_flight = true;
         self.cut_at.clone_from(&self.positions);
-        let snapshot = self.model.snapshot(&self.positions, self.seconds(), finished);
+        let seconds = self.seconds();
+        self.cut_seconds = Some(seconds);
+        let snapshot = self.model.snapshot(&self.positions, seconds, finished);
         links.lines.send(Out::Cut(Box::new(snapshot))).map_err(|_| Gone)
     }
 
