@@ -354,6 +354,24 @@ fn another_process_on_the_same_folder_is_refused() {
 }
 
 #[test]
+fn outputs_may_lie_in_the_model_folder() {
+    let scene = Scene::new();
+    let outputs = "-p model/out --dead-letters model/dead --summary model/summary.json";
+    scene.file("in", flights_with_faults(300, 100));
+    scene.train(&format!("in -m model {outputs}"));
+    let before = scene.text("model/out");
+    let first = scene.json("model/summary.json");
+    scene.fails(&format!("train in -m model {outputs}"));
+    scene.train(&format!("in -m model --resume {outputs}"));
+    assert_eq!((before.lines().count(), &before), (300, &scene.text("model/out")));
+    assert_eq!(scene.text("model/dead").lines().count(), 3);
+    let second = scene.json("model/summary.json");
+    let seconds = |summary: &serde_json::Value| summary["seconds"].as_f64().unwrap();
+    assert!(seconds(&second) > seconds(&first), "times add up over a model's life");
+    assert_eq!(timeless(first), timeless(second));
+}
+
+#[test]
 fn outputs_named_in_another_way_are_still_gone_on_with() {
     let scene = Scene::new();
     let records = flights(400);

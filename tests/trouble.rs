@@ -239,6 +239,26 @@ fn corrupt_compression_ends_the_run_after_what_came_before() {
     }
 }
 
+/// Generations come and go while others read them.
+#[test]
+fn a_model_is_read_at_any_moment_while_it_is_trained() {
+    let scene = Scene::new();
+    scene.file("in", flights(30_000));
+    scene.file("few", flights(3));
+    scene.train("few -q -m model");
+    let args = "in -q -m model --resume --checkpoint-every 100 --checkpoint-every 1ms --keep 1";
+    let mut child = scene.flexihash(words("train", args).chain(SMALL)).spawn().unwrap();
+    let mut reads = 0;
+    while child.try_wait().unwrap().is_none() {
+        assert_eq!(scene.ok("predict -m model few").stdout.split(|&b| b == b'\n').count(), 4);
+        assert!(scene.ok("inspect model --json").stdout.starts_with(b"{"));
+        reads += 1;
+    }
+    assert!(child.wait().unwrap().success());
+    assert!(reads > 0);
+    println!("{reads} reads beside the trainer");
+}
+
 #[test]
 fn an_output_that_was_cut_since_the_checkpoint_is_an_error() {
     let scene = Scene::new();

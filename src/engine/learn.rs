@@ -4,7 +4,7 @@ use super::work::{Entry, Work};
 use super::write::Out;
 use super::{EngineError, EngineOptions, Finished, Model, Observer, Status, Task};
 use crate::config::Every;
-use crate::learner::{Mode, Outcome, Outcomes};
+use crate::learner::{LabelShape, Mode, Outcome, Outcomes};
 use crate::record::{Positions, Record};
 use crate::sink::{DeadLetter, write_prediction};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
@@ -51,6 +51,8 @@ pub(super) struct Stage<'a> {
     records: u64,
     /// A cut is on its way to the disk.
     in_flight: bool,
+    /// Seconds as the last cut has them: what a resumed run goes on from is what this one reports.
+    cut_seconds: Option<f64>,
     next_records: Option<u64>,
     next_time: Option<Instant>,
     /// What the last cut stands for: an idle run saves nothing twice.
@@ -85,6 +87,7 @@ impl<'a> Stage<'a> {
             first_examples,
             records,
             in_flight: false,
+            cut_seconds: None,
             next_records: None,
             next_time: None,
             cut_at,
@@ -117,7 +120,7 @@ impl<'a> Stage<'a> {
 
     /// The summary and the model.
     pub(super) fn finish(mut self) -> Finished {
-        self.model.set_seconds(self.seconds());
+        self.model.set_seconds(self.cut_seconds.unwrap_or_else(|| self.seconds()));
         self.model.set_positions(self.positions.clone());
         Finished { summary: self.model.summary(), model: self.model, positions: self.positions }
     }
@@ -174,7 +177,7 @@ impl<'a> Stage<'a> {
         }
         let (mut entry, mut row) = (0, 0);
         while entry < work.entries.len() {
-            let segment = self.segment(work, entry);
+            let segment = self.segment(work, entry, row);
             let rows =
                 work.entries[segment.clone()].iter().filter(|entry| matches!(entry, Entry::Row)).count();
             let mode = self.mode(pass);
@@ -211,16 +214,25 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Entries from `first` on, up to the record after which a cut is due.
-    fn segment(&self, work: &Work, first: usize) -> Range<usize> {
-        let Some(next) = self.next_records.filter(|_| !self.in_flight) else {
-            return first..work.entries.len();
-        };
+    /// Entries from `first` on, whose rows start at `row`: up to the record after which a cut is due. The first labelled
+    /// record of a model's life settles whether predictions are numbers or objects, so it begins a segment: else the
+    /// lines of those before it would depend on where batches end.
+    fn segment(&self, work: &Work, first: usize, mut row: usize) -> Range<usize> {
+        let next = self.next_records.filter(|_| !self.in_flight).unwrap_or(u64::MAX);
         let mut room = next.saturating_sub(self.records).max(1);
+        let mut settled = self.model.learner().state().shape != LabelShape::Unknown;
         let mut end = first;
         for entry in &work.entries[first..] {
+            if matches!(entry, Entry::Row) {
+                if !settled && !work.batch.targets(row).is_empty() {
+                    if end > first {
+                        break;
+                    }
+                    settled = true;
+                }
+                (room, row) = (room - 1, row + 1);
+            }
             end += 1;
-            room -= u64::from(matches!(entry, Entry::Row));
             if room == 0 {
                 break;
             }
@@ -327,7 +339,9 @@ impl<'a> Stage<'a> {
     fn cut(&mut self, links: &Links, finished: bool) -> Result<(), Gone> {
         self.in_flight = true;
         self.cut_at.clone_from(&self.positions);
-        let snapshot = self.model.snapshot(&self.positions, self.seconds(), finished);
+        let seconds = self.seconds();
+        self.cut_seconds = Some(seconds);
+        let snapshot = self.model.snapshot(&self.positions, seconds, finished);
         links.lines.send(Out::Cut(Box::new(snapshot))).map_err(|_| Gone)
     }
 

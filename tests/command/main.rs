@@ -7,6 +7,7 @@ mod config;
 mod embed;
 mod input;
 mod key;
+mod models;
 mod results;
 #[path = "../support/mod.rs"]
 mod support;

@@ -104,7 +104,7 @@ impl Embed {
     pub(crate) fn run(self) -> Result<(), CommandError> {
         let stop = stop::on_signal()?;
         let inputs = inputs::or_stdin(self.input.clone())?;
-        inputs::check_outputs(&inputs, [&Some(self.output.clone())])?;
+        inputs::check_outputs(&inputs, [&Some(self.output.clone())], None)?;
         let mut rows = self.rows()?;
         let mut source = LinesSource::open(&inputs, LinesOptions::default())?;
         let mut output = Output::open(&self.output, rows.dim())?;

@@ -51,19 +51,22 @@ pub(crate) fn identity(path: &Path) -> Option<PathBuf> {
 }
 
 /// Refuses outputs that would overwrite an input or each other, or whose folder is missing: at once, rather than after
-/// hours.
+/// hours. The folder of the model may be missing: it is made before outputs are opened.
 pub(crate) fn check_outputs<const N: usize>(
     inputs: &[PathBuf],
     outputs: [&Option<PathBuf>; N],
+    model: Option<&Path>,
 ) -> Result<(), CommandError> {
     let outputs: Vec<&PathBuf> = outputs.into_iter().flatten().collect();
     for (i, path) in outputs.iter().enumerate() {
         let refuse = |reason: &str| Err(usage(format!("{}: {reason}", path.display())));
         let file = identity(path);
-        if file.is_none() && path.as_os_str() != "-" {
+        let in_model = model.is_some_and(|model| path.starts_with(model));
+        if file.is_none() && path.as_os_str() != "-" && !in_model {
             return refuse("cannot be written: its folder is missing");
         }
-        if outputs.iter().take(i).any(|other| identity(other) == file) {
+        let same = |other: &Path| other == *path || (file.is_some() && identity(other) == file);
+        if outputs.iter().take(i).any(|other| same(other)) {
             return refuse("two outputs cannot share a file");
         }
         if file.is_some_and(|file| {

@@ -52,7 +52,7 @@ impl Predict {
         let record_limit = self.record_limit.unwrap_or(defaults.record_limit);
         let options = LinesOptions { record_limit, ..defaults };
         let inputs = inputs::or_stdin(self.input)?;
-        inputs::check_outputs(&inputs, [&Some(self.predictions.clone()), &self.dead_letters])?;
+        inputs::check_outputs(&inputs, [&Some(self.predictions.clone()), &self.dead_letters], None)?;
         let source = LinesSource::open(&inputs, options)?;
         let model = load(&self.model)?.for_prediction();
         let dead_letters = self.dead_letters.as_deref().map(|path| LinesSink::open(path, 0)).transpose()?;

@@ -45,7 +45,11 @@ impl Train {
         }
         check(&run)?;
         let inputs = inputs::or_stdin(run.input.clone())?;
-        inputs::check_outputs(&inputs, [&run.predictions, &run.dead_letters, &run.summary])?;
+        inputs::check_outputs(
+            &inputs,
+            [&run.predictions, &run.dead_letters, &run.summary],
+            run.model.as_deref(),
+        )?;
         let source = source(&run, &inputs)?;
         let stop = stop::on_signal()?;
         let start = start(&run, &flags)?;
