@@ -81,7 +81,8 @@ struct Stored {
     seconds: f64,
 }
 
-/// See the [module](self). `Send`; wrap it in a lock to share it.
+/// A model as a whole: options, hash key, parser, learner and place in the input. Feed it records one at a time, save it,
+/// open it again; [`super::Engine`] runs the same model over a source. `Send`; wrap it in a lock to share it.
 #[derive(Debug)]
 pub struct Model {
     flags: ModelFlags,

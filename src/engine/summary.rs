@@ -5,7 +5,7 @@ use crate::learner::{Figures, Report};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// See the [module](self).
+/// The figures of a whole life; serialized as `--summary` writes them.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Summary {
     /// Records learned.

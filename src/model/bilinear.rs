@@ -19,7 +19,7 @@ const LEAST_CURVATURE: f32 = 0.01;
 const ROWS: f32 = 10.0;
 const VARIANCE_MAX: f32 = 1e12;
 
-/// See the [module](self).
+/// The self-tuning head of a factorization machine: lanes and two machines, mixed by three mixers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BilinearMixture<const K: usize> {
     frame: Frame,

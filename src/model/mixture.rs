@@ -15,7 +15,7 @@ const LEAST_CURVATURE: f32 = 1e-5;
 const GRADIENT_MAX: f32 = 1e6;
 const DRIFT: f64 = 1e-6;
 
-/// See the [module](self).
+/// The self-tuning head of a linear model: eight lanes and a screened score, mixed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mixture {
     frame: Frame,

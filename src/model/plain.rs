@@ -26,7 +26,7 @@ impl Score for FactorSums {
 /// Scores beyond this are clipped; squares of it are still finite.
 const SCORE_MAX: f64 = 1e30;
 
-/// See the [module](self).
+/// The head under a given optimizer: the score is the sum, the step its gradient and rate.
 #[derive(Debug, Clone)]
 pub struct PlainHead<S> {
     loss: Loss,

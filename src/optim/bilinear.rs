@@ -30,7 +30,7 @@ const INIT_SCALE: f32 = 0.04;
 const FRESH: [f32; 3 * MACHINES] =
     [0.0, 0.0, PRIOR_WEIGHT[0], PRIOR_WEIGHT[1], PRIOR_FACTOR[0], PRIOR_FACTOR[1]];
 
-/// See the [module](self).
+/// The self-tuning row of `--head fm`: eight lanes and two Bayesian factorization machines of `K` factors.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Bilinear<const K: usize>;
 

@@ -9,7 +9,7 @@ use super::{Init, Input, OptimizerOptions, RowRule};
 /// Standard deviation of a factor before it is learned.
 const INIT_SCALE: f64 = 0.01;
 
-/// See the [module](self).
+/// The row of a factorization machine under a given optimizer: a weight and its factors, each with its state.
 #[derive(Debug, Clone, Copy)]
 pub struct Factors {
     rule: WeightRule,

@@ -29,7 +29,7 @@ const SCREEN: f32 = 4.0;
 const WEIGHT_MAX: f32 = 1e4;
 const STATE_MAX: f32 = 1e12;
 
-/// See the [module](self).
+/// The self-tuning row of `--head linear`: four AdaGrad and four Kalman learners of one weight.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Lanes;
 
