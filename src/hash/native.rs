@@ -94,9 +94,14 @@ pub fn encode_native(path: &[PathSegment<'_>], value: NativeValue<'_>, out: &mut
     }
 }
 
+#[inline]
 pub(super) fn push_key(path: &mut Vec<u8>, key: &str) {
-    path.push(KEY);
-    push_varint(path, key.len());
+    if key.len() < 0x80 {
+        path.extend_from_slice(&[KEY, key.len() as u8]);
+    } else {
+        path.push(KEY);
+        push_varint(path, key.len());
+    }
     path.extend_from_slice(key.as_bytes());
 }
 

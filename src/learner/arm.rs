@@ -46,6 +46,10 @@ pub(super) trait Arm: Send {
 /// Records whose stripes are leased together.
 const RUN: usize = 32;
 
+/// How many records ahead rows are fetched: far enough to hide a miss, near enough to overlap with learning and to stay in
+/// the first cache.
+const AHEAD: usize = 2;
+
 pub(super) struct TypedArm<R: RowRule, H> {
     rule: R,
     head: H,
@@ -124,10 +128,14 @@ where
     fn run_leased(&mut self, batch: &Batch, jobs: &[Job], predictions: &mut Vec<f64>) {
         let table = Arc::clone(&self.table);
         let mut lease = table.lease(self.stripes(batch, jobs));
-        for job in jobs {
+        let prefetch = |lease: &Lease<'_>, job: &Job| {
             batch.row(job.row).slots.iter().for_each(|&slot| lease.prefetch(slot));
-        }
-        for job in jobs {
+        };
+        jobs.iter().take(AHEAD).for_each(|job| prefetch(&lease, job));
+        for (index, job) in jobs.iter().enumerate() {
+            if let Some(ahead) = jobs.get(index + AHEAD) {
+                prefetch(&lease, ahead);
+            }
             let row = batch.row(job.row);
             let forward = self.predict(&mut lease, row);
             predictions.push(self.head.prediction(&forward));

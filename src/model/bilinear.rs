@@ -111,7 +111,9 @@ impl<const K: usize> Head for BilinearMixture<K> {
         let machines = self.frame.respond(&seen, &forward.machines, &mut self.machine_errors);
         self.frame.note_before(&seen, forward.mixed.score);
         let frame = &self.frame;
-        self.mixers.learn(&forward.experts, &forward.mixed, |score| frame.respond_mixed(&seen, score));
+        self.mixers.learn(&forward.experts, &forward.mixed, |score, weighed| {
+            frame.respond_mixed(&seen, score, weighed)
+        });
         self.frame.note_after(&seen, forward.mixed.score);
         let (mut innovation, mut precision) = ([0.0; MACHINES], [0.0; MACHINES]);
         for m in 0..MACHINES {

@@ -186,23 +186,24 @@ impl Frame {
     }
 
     /// Gradient, curvature and loss of the mixed score. Call [`Frame::note_before`] first.
-    pub(super) fn respond_mixed(&self, seen: &Seen, score: f64) -> (f64, f64, f64) {
+    pub(super) fn respond_mixed(&self, seen: &Seen, score: f64, weighed: bool) -> (f64, f64, f64) {
         let weight = seen.weight.min(MIXER_IMPORTANCE_MAX);
-        let (gradient, curvature, loss) = self.derivatives(seen, score);
+        let (gradient, curvature, loss) = self.derivatives(seen, score, weighed);
         let (brake, weight) = (self.brake(weight), f64::from(weight));
         (gradient * weight, curvature * weight + brake * gradient.abs(), loss * weight)
     }
 
-    fn derivatives(&self, seen: &Seen, score: f64) -> (f64, f64, f64) {
+    fn derivatives(&self, seen: &Seen, score: f64, weighed: bool) -> (f64, f64, f64) {
+        let loss = |prediction, label| if weighed { self.loss.value(prediction, label) } else { 0.0 };
         let z = f64::from(seen.z);
         match self.loss {
             Loss::Logistic => {
                 let p = self.loss.link(score);
-                (p - seen.label, (p * (1.0 - p)).max(MIXER_CURVATURE), self.loss.value(p, seen.label))
+                (p - seen.label, (p * (1.0 - p)).max(MIXER_CURVATURE), loss(p, seen.label))
             }
             Loss::Hinge => {
                 let gradient = self.loss.gradient(score, seen.label);
-                (gradient, HINGE_CURVATURE, self.loss.value(score, seen.label))
+                (gradient, HINGE_CURVATURE, loss(score, seen.label))
             }
             Loss::Squared => {
                 let curvature = 1.0 / self.error.max(1e-9);
@@ -212,14 +213,14 @@ impl Frame {
             Loss::Quantile(tau) => {
                 let density = 1.4 / self.error.max(1e-4);
                 let curvature = density * density * (tau * (1.0 - tau)).max(1e-3);
-                (self.loss.gradient(score, z) * density, curvature, self.loss.value(score, z) * density)
+                (self.loss.gradient(score, z) * density, curvature, loss(score, z) * density)
             }
             Loss::Poisson => {
                 let limit = f64::from(SCORE_MAX);
                 let mean = libm::exp(score.clamp(-limit, limit) + seen.log_mean);
                 let gradient = ((mean - seen.label) / seen.dispersion).clamp(-1e6, 1e6);
                 let curvature = (mean.max(seen.label / 4.0) / seen.dispersion).clamp(1e-5, 1e6);
-                (gradient, curvature, 0.5 * self.loss.value(mean, seen.label) / seen.dispersion)
+                (gradient, curvature, 0.5 * loss(mean, seen.label) / seen.dispersion)
             }
         }
     }

@@ -113,10 +113,10 @@ impl<const N: usize, const M: usize> Mixers<N, M> {
         &mut self,
         scores: &[f64; N],
         mixed: &Mixed<M>,
-        mut respond: impl FnMut(f64) -> (f64, f64, f64),
+        mut respond: impl FnMut(f64, bool) -> (f64, f64, f64),
     ) {
         for ((mixer, &drift), &score) in self.mixers.iter_mut().zip(&self.drifts).zip(&mixed.each) {
-            let (gradient, curvature, loss) = respond(score);
+            let (gradient, curvature, loss) = respond(score, M > 1);
             mixer.loss = mixer.loss * LOSS_DECAY + loss.min(LOSS_MAX);
             let within = (CURVATURE_MAX / curvature).min(1.0);
             mixer.learn(scores, gradient * within, curvature * within, drift);

@@ -101,7 +101,9 @@ impl Head for Mixture {
         let response = self.frame.respond(&seen, &forward.lanes, &mut self.errors);
         self.frame.note_before(&seen, forward.mixed.score);
         let frame = &self.frame;
-        self.mixers.learn(&forward.experts, &forward.mixed, |score| frame.respond_mixed(&seen, score));
+        self.mixers.learn(&forward.experts, &forward.mixed, |score, weighed| {
+            frame.respond_mixed(&seen, score, weighed)
+        });
         self.frame.note_after(&seen, forward.mixed.score);
         lane_step(sums, &response)
     }

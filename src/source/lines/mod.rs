@@ -47,7 +47,7 @@ pub struct LinesOptions {
 
 impl Default for LinesOptions {
     fn default() -> Self {
-        Self { record_limit: 16 << 20, batch_bytes: 256 << 10, passes: 1, stdin_continues: false }
+        Self { record_limit: 16 << 20, batch_bytes: 64 << 10, passes: 1, stdin_continues: false }
     }
 }
 
