@@ -1,7 +1,7 @@
 #!/bin/sh
 # How good is the default beside Vowpal Wabbit's, on streams that neither was tuned on?
 #
-#   benches/streams/run.sh [SEED [NAME ...]]       default: seed 2024, all streams (about half an hour on two cores)
+#   benches/streams/run.sh [SEED [NAME ...]]       default: seed 2024, all streams (about ten minutes on two cores, and the build)
 #
 # Builds the release binary, installs vowpalwabbit and numpy from PyPI into target/streams (needs python3 with venv),
 # then generates each stream, runs all learners on it and prints one line. README.md beside this file has the table.
