@@ -109,7 +109,10 @@ impl<'a> From<&'a String> for FeatureValue<'a> {
 impl FeatureValue<'_> {
     /// Tells `sink` of this value under `key`, by the rules of JSON records: a whole number is an integer, 0 is no
     /// feature.
-    pub(crate) fn tell(self, key: &str, sink: &mut impl ExampleSink) -> Result<(), FeatureError> {
+    ///
+    /// # Errors
+    /// A number that f32 does not hold, or a value the sink's hash cannot take.
+    pub fn tell(self, key: &str, sink: &mut impl ExampleSink) -> Result<(), FeatureError> {
         sink.enter_key(key);
         let told = match self {
             Self::Category(value) => sink.category(value),
