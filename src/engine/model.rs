@@ -318,7 +318,8 @@ impl Model {
     }
 }
 
-fn encode(parser: &Parser, mut encoder: Encoder<'_>, record: &[u8]) -> Result<(), RecordError> {
+/// Parses `record` into a row of the encoder's batch; on an error the batch is as before.
+pub(super) fn encode(parser: &Parser, mut encoder: Encoder<'_>, record: &[u8]) -> Result<(), RecordError> {
     match parser.parse(record, &mut encoder) {
         Ok(()) => Ok(encoder.finish()?),
         Err(error) => {

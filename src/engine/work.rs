@@ -1,6 +1,7 @@
 //! Parsing: records to hashed rows, or the reason why not.
 
 use super::EngineError;
+use super::model::encode;
 use crate::batch::Batch;
 use crate::hash::{Encoder, EncoderScratch, FeatureHasher};
 use crate::parse::Parser;
@@ -67,12 +68,5 @@ fn parse_record(
             "expected a record within the limit, found one of {length} bytes (the first {kept} are kept)"
         ));
     }
-    let mut encoder = Encoder::new(hasher, scratch, batch);
-    match parser.parse(record.bytes, &mut encoder) {
-        Ok(()) => encoder.finish().map_err(|error| error.to_string()),
-        Err(error) => {
-            encoder.abandon();
-            Err(error.to_string())
-        }
-    }
+    encode(parser, Encoder::new(hasher, scratch, batch), record.bytes).map_err(|error| error.to_string())
 }
