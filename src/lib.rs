@@ -52,7 +52,10 @@
 //! core is left: records, hash, table, optimizers, heads, learner, embedding.
 #![cfg_attr(not(feature = "pipeline"), allow(rustdoc::broken_intra_doc_links))]
 
+// ground
 pub mod sync;
+#[allow(unsafe_code, reason = "the one module that may: instructions the language has no word for")]
+pub mod kernel;
 
 // words
 pub mod record;
@@ -66,8 +69,6 @@ pub mod parse;
 pub mod hash;
 
 // state
-#[allow(unsafe_code, reason = "the one module that may: instructions the language has no word for")]
-pub mod kernel;
 pub mod optim;
 pub mod table;
 pub mod embedding;
