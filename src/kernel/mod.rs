@@ -11,10 +11,16 @@
 mod isa;
 mod math;
 mod rows;
+mod scan;
+mod sip;
+mod sort;
 
 pub use isa::Isa;
 pub use math::{exp, sigmoid};
 pub use rows::{add_scaled, prefetch};
+pub use scan::{Quotes, text};
+pub use sip::{CELL_BYTES, Cell, SIP_LANES, siphash_1_3_lanes};
+pub use sort::sort_short;
 
 /// Lanes of a row that the self-tuning learner works on side by side.
 pub const LANES: usize = 8;
