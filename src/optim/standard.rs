@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn side_by_side_is_one_by_one_to_the_bit() {
         let random = |i: u32| f32::from_bits(i.wrapping_mul(2_654_435_761).rotate_left(7));
-        let tame = |i: u32| if i % 3 == 0 { (i % 17) as f32 * 1e-3 } else { random(i) };
+        let tame = |i: u32| if i.is_multiple_of(3) { (i % 17) as f32 * 1e-3 } else { random(i) };
         for isa in crate::kernel::Isa::available() {
             for count in 0..=2 * WIDE + 3 {
                 let mut numbers = vec![Number::new(0.0, [0.0; SIDE]); count];
