@@ -7,7 +7,7 @@
 
 use super::FeatureHasher;
 use super::native::{CATEGORY, KEY, NUMBER, NativeValue};
-use crate::kernel::{CELL_BYTES, Cell, Isa, SIP_LANES, siphash_1_3_lanes};
+use crate::kernel::{Cell, Isa, SIP_LANES, siphash_1_3_lanes};
 
 /// Up to [`EncodedFeatures::CAPACITY`] features in the encoding of [`encode_native`](super::encode_native).
 #[derive(Debug, Clone)]
@@ -50,30 +50,28 @@ impl EncodedFeatures {
 
     /// Adds the feature `value` under `key`, below `path`: the encoding of the keys above it. False, and nothing is added,
     /// if there is no room or the feature's encoding is longer than a cell can hold.
-    #[inline]
+    #[inline(always)]
     pub fn push_at(&mut self, path: &[u8], key: &str, value: NativeValue<'_>) -> bool {
         let (tag, text) = tagged(value);
-        let (key, text) = (key.as_bytes(), text.as_bytes());
-        let header = path.len() + 2;
-        let length = header + key.len() + 1 + text.len();
-        // A shorter message also means that the key's length is one byte of the encoding.
-        let Some(cell) = self.cell(length) else { return false };
-        put(cell, 0, path);
-        put(cell, path.len(), &[KEY, key.len() as u8]);
-        put(cell, header, key);
-        put(cell, header + key.len(), &[tag]);
-        put(cell, header + key.len() + 1, text);
-        true
+        // A message that fits into a cell has a key so short that one byte of the encoding says its length.
+        self.add([path, &[KEY, key.len() as u8], key.as_bytes(), &[tag], text.as_bytes()])
     }
 
     /// Adds the feature `value` at `path`, encoded. As [`push_at`](Self::push_at).
     #[inline]
     pub fn push(&mut self, path: &[u8], value: NativeValue<'_>) -> bool {
         let (tag, text) = tagged(value);
-        let Some(cell) = self.cell(path.len() + 1 + text.len()) else { return false };
-        put(cell, 0, path);
-        put(cell, path.len(), &[tag]);
-        put(cell, path.len() + 1, text.as_bytes());
+        self.add([path, &[tag], text.as_bytes()])
+    }
+
+    #[inline(always)]
+    fn add<const N: usize>(&mut self, message: [&[u8]; N]) -> bool {
+        let cell = self.cells.as_flattened_mut().get_mut(self.length);
+        let words = self.words.as_flattened_mut().get_mut(self.length);
+        let (Some(cell), Some(words)) = (cell, words) else { return false };
+        let Some(count) = cell.set(message) else { return false };
+        *words = count;
+        self.length += 1;
         true
     }
 
@@ -99,36 +97,12 @@ impl EncodedFeatures {
         }
         self.length = 0;
     }
-
-    /// The next cell, for a message of `length` bytes.
-    #[inline]
-    fn cell(&mut self, length: usize) -> Option<&mut Cell> {
-        if length >= CELL_BYTES {
-            return None;
-        }
-        let cell = self.cells.as_flattened_mut().get_mut(self.length)?;
-        let words = self.words.as_flattened_mut().get_mut(self.length)?;
-        *words = (length / 8 + 1) as u8;
-        if let Some(last) = cell.0.get_mut(length | 7) {
-            *last = length as u8;
-        }
-        self.length += 1;
-        Some(cell)
-    }
 }
 
-#[inline]
+#[inline(always)]
 fn tagged<'v>(value: NativeValue<'v>) -> (u8, &'v str) {
     match value {
         NativeValue::Number => (NUMBER, ""),
         NativeValue::Category(text) => (CATEGORY, text),
-    }
-}
-
-/// Writes `bytes` at `at`.
-#[inline(always)]
-fn put(cell: &mut Cell, at: usize, bytes: &[u8]) {
-    if let Some(to) = cell.0.get_mut(at..at + bytes.len()) {
-        to.copy_from_slice(bytes);
     }
 }

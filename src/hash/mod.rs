@@ -20,8 +20,9 @@ pub use murmur::{murmur3_x64_128, murmur3_x86_32};
 pub use native::{NativeValue, PathSegment, encode_native, siphash_1_3};
 pub use reference::{modulo_bucket, murmur_bucket, sklearn_column};
 
-use crate::batch::{Batch, FeatureKind, MAX_BUCKETS, Slot};
+use crate::batch::{Batch, FeatureKind, MAX_BUCKETS, Slot, packed};
 use crate::example::{ExampleSink, FeatureError};
+use crate::kernel::Isa;
 use serde::{Deserialize, Serialize};
 
 /// Which hash turns a feature into a slot.
@@ -134,7 +135,7 @@ impl FeatureHasher {
     }
 
     /// Where the native hash sends a feature to which it gives these 64 bits.
-    #[inline]
+    #[inline(always)]
     pub fn place(&self, hash: u64) -> Hashed {
         let buckets = u64::from(self.options.buckets);
         // The upper 64 of the 128 bits of the product, in two steps that vectors have too: 2^31 buckets at most.
@@ -159,6 +160,7 @@ impl FeatureHasher {
         Hashed { slot: modulo_bucket(id, self.options.buckets), sign: self.sign(true) }
     }
 
+    #[inline(always)]
     fn sign(&self, positive: bool) -> f32 {
         if self.options.alternate_sign && !positive { -1.0 } else { 1.0 }
     }
@@ -171,13 +173,15 @@ pub struct EncoderScratch {
     ends: Vec<usize>,
     /// Features met and not yet hashed, with their values and kinds.
     features: EncodedFeatures,
-    values: [(f32, FeatureKind); EncodedFeatures::CAPACITY],
+    values: [f32; EncodedFeatures::CAPACITY],
+    kinds: [FeatureKind; EncodedFeatures::CAPACITY],
 }
 
 impl Default for EncoderScratch {
     fn default() -> Self {
-        let values = [(0.0, FeatureKind::Category); EncodedFeatures::CAPACITY];
-        Self { path: Vec::new(), ends: Vec::new(), features: EncodedFeatures::default(), values }
+        let values = [0.0; EncodedFeatures::CAPACITY];
+        let kinds = [FeatureKind::Category; EncodedFeatures::CAPACITY];
+        Self { path: Vec::new(), ends: Vec::new(), features: EncodedFeatures::default(), values, kinds }
     }
 }
 
@@ -204,12 +208,13 @@ impl<'a> Encoder<'a> {
     }
 
     /// Drops the example: the batch is as it was before it.
-    pub fn abandon(mut self) {
-        self.restart();
+    pub fn abandon(self) {
+        self.scratch.features.clear();
+        self.batch.abandon_row();
     }
 
     /// Lets a native feature wait, if `push` can add it to the others.
-    #[inline]
+    #[inline(always)]
     fn wait(
         &mut self,
         value: f32,
@@ -224,22 +229,32 @@ impl<'a> Encoder<'a> {
         }
         let at = self.scratch.features.len();
         let waits = push(&mut self.scratch.features, &self.scratch.path);
-        if let (true, Some(place)) = (waits, self.scratch.values.get_mut(at)) {
-            *place = (value, kind);
+        if !waits {
+            return false;
         }
-        waits
+        let EncoderScratch { values, kinds, .. } = &mut *self.scratch;
+        if let (Some(to), Some(to_kind)) = (values.get_mut(at), kinds.get_mut(at)) {
+            (*to, *to_kind) = (value, kind);
+        }
+        true
     }
 
     /// Hashes the features that wait.
+    #[inline(never)]
     fn hash_waiting(&mut self) {
-        let EncoderScratch { features, values, .. } = &mut *self.scratch;
+        let EncoderScratch { features, values, kinds, .. } = &mut *self.scratch;
+        let isa = Isa::best();
         for index in 0..self.hasher.options.hashes {
             let Some(hashes) = features.hashes(self.hasher, index) else { break };
-            let waiting = hashes.iter().zip(values.iter()).take(features.len());
-            self.batch.push_features(waiting.map(|(&hash, &(value, kind))| {
-                let Hashed { slot, sign } = self.hasher.place(hash);
-                (slot, sign * value, kind)
-            }));
+            isa.run(|| {
+                let mut all = [0; EncodedFeatures::CAPACITY];
+                let told = values.iter().zip(kinds.iter());
+                for ((to, hash), (value, kind)) in all.iter_mut().zip(hashes).zip(told) {
+                    let Hashed { slot, sign } = self.hasher.place(hash);
+                    *to = packed(slot, sign * value, *kind);
+                }
+                self.batch.push_features(&all, features.len());
+            });
         }
         features.clear();
     }

@@ -20,7 +20,7 @@ pub use math::{exp, sigmoid};
 pub use rows::{add_scaled, prefetch};
 pub use scan::{Quotes, text};
 pub use sip::{CELL_BYTES, Cell, SIP_LANES, siphash_1_3_lanes};
-pub use sort::sort_short;
+pub use sort::{SORT_LANES, sort_distinct};
 
 /// Lanes of a row that the self-tuning learner works on side by side.
 pub const LANES: usize = 8;

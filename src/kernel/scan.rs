@@ -7,8 +7,8 @@
 use super::isa::{Isa, Level};
 use std::str::Utf8Error;
 
-/// Quotes that one call of [`Quotes::more`] finds at most.
-const WINDOW: usize = 256;
+/// Quotes that are found ahead at most.
+const WINDOW: usize = 160;
 const BLOCK: usize = 64;
 
 /// What stands where in 64 bytes: bit `i` is byte `i`.
@@ -18,6 +18,15 @@ struct Marks {
     backslashes: u64,
     /// Bytes below 0x20.
     controls: u64,
+}
+
+impl Marks {
+    /// The marks from byte `first` on.
+    #[inline(always)]
+    fn from(self, first: usize) -> Self {
+        let Self { quotes, backslashes, controls } = self;
+        Self { quotes: quotes >> first, backslashes: backslashes >> first, controls: controls >> first }
+    }
 }
 
 trait Mark {
@@ -166,14 +175,15 @@ pub fn text(bytes: &[u8]) -> Result<&str, Utf8Error> {
 /// Whether all bytes are below 0x80. The standard library's walks through the last bytes one by one.
 #[inline]
 fn is_ascii(bytes: &[u8]) -> bool {
-    const WIDTH: usize = 32;
-    let Some(last) = bytes.last_chunk::<WIDTH>() else { return bytes.is_ascii() };
-    let chunks = bytes.as_chunks::<WIDTH>().0.iter().chain(std::iter::once(last));
-    let mut all = [0; WIDTH];
-    for chunk in chunks {
-        all.iter_mut().zip(chunk).for_each(|(all, byte)| *all |= byte);
+    const WORDS: usize = 4;
+    let Some(last) = bytes.last_chunk::<{ 8 * WORDS }>() else { return bytes.is_ascii() };
+    let mut all = [0; WORDS];
+    for chunk in bytes.as_chunks().0.iter().chain(std::iter::once(last)) {
+        for (all, word) in all.iter_mut().zip(chunk.as_chunks().0) {
+            *all |= u64::from_ne_bytes(*word);
+        }
     }
-    all.is_ascii()
+    all.iter().fold(0, |any, word| any | word) & repeated(0x80) == 0
 }
 
 /// The quotes of a text without backslashes, in order, found some hundred at a time.
@@ -183,7 +193,7 @@ fn is_ascii(bytes: &[u8]) -> bool {
 #[derive(Debug)]
 pub struct Quotes<'t> {
     isa: Isa,
-    text: &'t [u8],
+    text: &'t str,
     /// Bytes searched so far.
     searched: usize,
     /// Whether the bytes after `searched` start inside a string.
@@ -196,20 +206,27 @@ pub struct Quotes<'t> {
 impl<'t> Quotes<'t> {
     /// The quotes of `text`; `None` if it is too long for places of 32 bits.
     #[inline]
-    pub fn new(isa: Isa, text: &'t [u8]) -> Option<Self> {
+    pub fn new(isa: Isa, text: &'t str) -> Option<Self> {
         u32::try_from(text.len()).ok()?;
         Some(Self { isa, text, searched: 0, inside: false, found: [0; WINDOW], next: 0, end: 0 })
     }
 
-    /// Where the next string's two quotes stand. `None` if there is none, or none that is sure to be one.
-    #[inline]
-    pub fn pair(&mut self) -> Option<(usize, usize)> {
+    /// The next string, without its quotes, if it starts `at` this byte. `None` if not, if no quote ends it, or if the
+    /// quote that seems to may not.
+    #[inline(always)]
+    pub fn string(&mut self, at: usize) -> Option<&'t str> {
         if self.next + 2 > self.end {
             self.more()?;
         }
-        let (&open, &close) = (self.found.get(self.next)?, self.found.get(self.next + 1)?);
+        let [open, close] = self.found.get(self.next..)?.first_chunk()?.map(|place: u32| place as usize);
+        if open != at {
+            return None;
+        }
         self.next += 2;
-        Some((open as usize, close as usize))
+        debug_assert!(open < close && self.text.as_bytes().get(close) == Some(&b'"'));
+        // SAFETY: `found` holds places of quotes in this text, in ascending order: so the range lies in the text, and
+        // starts and ends beside an ASCII byte, which is no part of another character.
+        Some(unsafe { self.text.get_unchecked(open + 1..close) })
     }
 
     /// Searches on until two are found.
@@ -252,10 +269,13 @@ impl<'t> Quotes<'t> {
     fn search<M: Mark>(&mut self) -> Option<()> {
         while self.searched < self.text.len() {
             let Some(free) = self.found.get_mut(self.end..).and_then(<[u32]>::first_chunk_mut) else { break };
-            let rest = self.text.get(self.searched..)?;
+            let rest = self.text.as_bytes().get(self.searched..)?;
             let marks = match rest.first_chunk::<BLOCK>() {
                 Some(block) => M::marks(block),
-                None => M::marks(&padded(rest)),
+                None => match self.text.as_bytes().last_chunk::<BLOCK>() {
+                    Some(last) => M::marks(last).from(BLOCK - rest.len()),
+                    None => M::marks(&padded(rest)),
+                },
             };
             let controls = marks.controls;
             if marks.backslashes != 0 || controls != 0 && controls & strings(marks.quotes, self.inside) != 0 {
@@ -278,7 +298,7 @@ fn strings(quotes: u64, inside: bool) -> u64 {
     if inside { !parity } else { parity }
 }
 
-/// The last bytes as a block, blanks behind them.
+/// A text shorter than a block, blanks behind it.
 #[inline(always)]
 fn padded(rest: &[u8]) -> [u8; BLOCK] {
     let mut block = [b' '; BLOCK];
@@ -290,53 +310,65 @@ fn padded(rest: &[u8]) -> [u8; BLOCK] {
 mod tests {
     use super::*;
 
-    /// All pairs, and how the search ended.
-    fn pairs(isa: Isa, text: &[u8]) -> Vec<(usize, usize)> {
+    /// The places of the quotes of each string that is found; texts of quotes and other characters only.
+    fn pairs(isa: Isa, text: &str) -> Vec<(usize, usize)> {
         let mut quotes = Quotes::new(isa, text).unwrap();
-        std::iter::from_fn(|| quotes.pair()).collect()
+        expected(text)
+            .iter()
+            .map_while(|&(open, _)| quotes.string(open).map(|string| (open, open + 1 + string.len())))
+            .collect()
     }
 
-    fn expected(text: &[u8]) -> Vec<(usize, usize)> {
-        let places: Vec<usize> = (0..text.len()).filter(|&at| text[at] == b'"').collect();
+    fn expected(text: &str) -> Vec<(usize, usize)> {
+        let places: Vec<usize> = text.match_indices('"').map(|(at, _)| at).collect();
         places.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect()
     }
 
     #[test]
-    fn quotes_are_found_at_every_place_of_texts_of_every_length() {
+    fn strings_are_found_at_every_place_of_texts_of_every_length() {
         for isa in Isa::available() {
             for length in 0..200 {
                 for step in [1, 2, 3, 7, 64, 65] {
-                    let text: Vec<u8> = (0..length)
-                        .map(|i| if i % step == 0 { b'"' } else { b'a' + (i % 26) as u8 })
-                        .collect();
+                    let text: String =
+                        (0..length).map(|i| if i % step == 0 { '"' } else { ['a', 'é'][i % 2] }).collect();
                     assert_eq!(pairs(isa, &text), expected(&text), "{} {length} {step}", isa.name());
                 }
             }
-            let long = vec![b'"'; 5001];
+            let long = "\"".repeat(5001);
             assert_eq!(pairs(isa, &long), expected(&long));
-            let sparse = [&[b' '; 3000][..], b"\"a\"", &[b' '; 3000], b"\"\""].concat();
+            let blank = " ".repeat(3000);
+            let sparse = format!("{blank}\"a\"{blank}\"\"");
             assert_eq!(pairs(isa, &sparse), expected(&sparse));
+        }
+    }
+
+    #[test]
+    fn a_string_is_given_only_where_it_starts() {
+        for isa in Isa::available() {
+            let mut quotes = Quotes::new(isa, r#""a" "b" ""#).unwrap();
+            assert_eq!(quotes.string(1), None);
+            assert_eq!(quotes.string(0), Some("a"));
+            assert_eq!(quotes.string(0), None);
+            assert_eq!(quotes.string(4), Some("b"));
+            assert_eq!(quotes.string(8), None, "nothing ends it");
         }
     }
 
     #[test]
     fn every_byte_is_marked_the_same_everywhere() {
         for isa in Isa::available() {
-            for byte in 0..=255_u8 {
+            for byte in (0..=0x7f_u8).map(char::from).filter(|&byte| byte != '"') {
                 for at in 0..130 {
-                    // In a string, then outside.
-                    let mut text = vec![b'x'; 131];
-                    (text[0], text[130]) = (b'"', b'"');
-                    let refused = at > 0 && at < 130 && (byte < 0x20 || byte == b'\\');
-                    text[at] = byte;
-                    let found = Quotes::new(isa, &text).unwrap().pair();
-                    assert_eq!(found.is_none(), refused || expected(&text).is_empty(), "{byte} at {at}");
-                    let mut text = vec![b'x'; 131];
-                    text[at] = byte;
-                    text.extend_from_slice(b"\"\"");
-                    let first = expected(&text)[0];
-                    let found = Quotes::new(isa, &text).unwrap().pair();
-                    assert_eq!(found, (byte != b'\\').then_some(first), "{byte} at {at}, outside");
+                    let around = |before: &str, after: &str| {
+                        let (left, right) = ("x".repeat(at), "x".repeat(129 - at));
+                        format!("{before}{left}{byte}{right}{after}")
+                    };
+                    let inside = around("\"", "\"");
+                    let found = Quotes::new(isa, &inside).unwrap().string(0);
+                    assert_eq!(found.is_none(), byte < ' ' || byte == '\\', "{byte:?} at {at}");
+                    let outside = around("", "\"\"");
+                    let found = Quotes::new(isa, &outside).unwrap().string(130);
+                    assert_eq!(found, (byte != '\\').then_some(""), "{byte:?} at {at}, outside");
                 }
             }
         }
@@ -346,6 +378,11 @@ mod tests {
     fn text_is_what_the_standard_library_takes() {
         for bytes in [&b""[..], b"abc", "aé\u{10ffff}".as_bytes(), b"a\x80", b"\xed\xa0\x80", b"\xc0\xaf"] {
             assert_eq!(text(bytes), std::str::from_utf8(bytes));
+        }
+        for at in 0..100 {
+            let mut bytes = [b'a'; 100];
+            bytes[at] = 0x80;
+            assert!(text(&bytes).is_err() && text(&bytes[..at]).is_ok());
         }
     }
 }

@@ -23,9 +23,64 @@ impl Cell {
     /// No message yet.
     pub const EMPTY: Self = Self([0; CELL_BYTES]);
 
+    /// Makes `parts`, one behind the other, the message of a cell that was [`EMPTY`](Self::EMPTY): the number of its words.
+    /// `None`, and nothing is written, if they are longer than 63 bytes.
+    #[inline(always)]
+    pub fn set<const N: usize>(&mut self, parts: [&[u8]; N]) -> Option<u8> {
+        let length = parts.iter().fold(0, |sum: usize, part| sum.saturating_add(part.len()));
+        let last = self.0.get_mut(length | 7)?;
+        *last = length as u8;
+        let mut to = self.0.as_mut_ptr();
+        for part in parts {
+            // SAFETY: `length` is below 64, as `last` exists, so the cell has room for all parts; they are not in it.
+            unsafe { copy_short(part, to) };
+            // SAFETY: as above.
+            to = unsafe { to.add(part.len()) };
+        }
+        Some((length / 8 + 1) as u8)
+    }
+
     fn word(&self, index: usize) -> u64 {
         self.0.as_chunks().0.get(index).map_or(0, |bytes| u64::from_le_bytes(*bytes))
     }
+}
+
+/// Copies `part` to `to`. Keys and values are short: two copies of a fixed size, which may overlap, cost less than a call.
+///
+/// # Safety
+/// `to` can be written for as many bytes as `part` has, and is not part of it.
+#[inline(always)]
+unsafe fn copy_short(part: &[u8], to: *mut u8) {
+    let (from, length) = (part.as_ptr(), part.len());
+    // SAFETY, for each: it reads and writes within the first `length` bytes.
+    match length {
+        0 => {}
+        // SAFETY: as above.
+        1 => unsafe { copy_ends::<1>(from, to, length) },
+        // SAFETY: as above.
+        2..4 => unsafe { copy_ends::<2>(from, to, length) },
+        // SAFETY: as above.
+        4..8 => unsafe { copy_ends::<4>(from, to, length) },
+        // SAFETY: as above.
+        8..=16 => unsafe { copy_ends::<8>(from, to, length) },
+        // SAFETY: as above.
+        _ => unsafe { std::ptr::copy_nonoverlapping(from, to, length) },
+    }
+}
+
+/// Copies the first `N` and the last `N` bytes of `length`.
+///
+/// # Safety
+/// `N ≤ length`; `from` can be read and `to` written for `length` bytes, and they do not overlap.
+#[inline(always)]
+unsafe fn copy_ends<const N: usize>(from: *const u8, to: *mut u8, length: usize) {
+    debug_assert!(N <= length && length <= 2 * N);
+    // SAFETY: both are loads of `N ≤ length` bytes that end within `length`.
+    let ends = unsafe { [from, from.add(length - N)].map(|end| end.cast::<[u8; N]>().read()) };
+    // SAFETY: as above, stores.
+    unsafe { to.cast::<[u8; N]>().write(ends[0]) };
+    // SAFETY: as above.
+    unsafe { to.add(length - N).cast::<[u8; N]>().write(ends[1]) };
 }
 
 /// What a lane, or several, can do.
@@ -303,10 +358,26 @@ mod tests {
 
     fn cell(message: &[u8]) -> (Cell, u8) {
         let mut cell = Cell::EMPTY;
-        cell.0[..message.len()].copy_from_slice(message);
-        let words = message.len() / 8 + 1;
-        cell.0[8 * words - 1] = message.len() as u8;
-        (cell, words as u8)
+        let words = cell.set([message]).unwrap();
+        (cell, words)
+    }
+
+    #[test]
+    fn a_message_is_its_parts_then_zeros_then_its_length() {
+        let bytes: Vec<u8> = (1..=80).collect();
+        for length in 0..=bytes.len() {
+            for cut in 0..=length {
+                let mut cell = Cell::EMPTY;
+                let words = cell.set([&bytes[..cut], &[], &bytes[cut..length]]);
+                let mut expected = [0; CELL_BYTES];
+                if length < CELL_BYTES {
+                    expected[..length].copy_from_slice(&bytes[..length]);
+                    expected[8 * (length / 8) + 7] = length as u8;
+                }
+                assert_eq!(words, (length < CELL_BYTES).then_some((length / 8 + 1) as u8));
+                assert_eq!(cell.0, expected);
+            }
+        }
     }
 
     /// That the specification is SipHash is shown in `hash`, beside the published crate.

@@ -1,106 +1,98 @@
 //! Label, weight and id, and the keys that are ignored.
 
-use super::number::Number;
 use super::{LEVELS, Reader};
 use crate::example::{ExampleSink, LabelRange};
 use crate::parse::MAX_TASKS;
 
-impl<'r, S: ExampleSink> Reader<'r, S> {
-    pub(super) fn label(&mut self) -> Option<()> {
+impl<S: ExampleSink> Reader<'_, S> {
+    pub(super) fn label(&mut self, at: usize) -> Option<usize> {
         once(&mut self.seen.label)?;
         if self.options.labels == LabelRange::Ignored {
-            return self.skip(LEVELS);
+            return self.skip(at, LEVELS);
         }
-        if self.peek()? == b'{' {
-            self.at += 1;
-            return self.tasks();
+        if self.peek(at)? == b'{' {
+            return self.tasks(at + 1);
         }
-        if let Some(value) = self.target()? {
+        let (label, at) = self.target(at)?;
+        if let Some(value) = label {
             self.sink.target(None, value);
         }
-        Some(())
+        Some(at)
     }
 
     /// The rest of a label object.
-    fn tasks(&mut self) -> Option<()> {
+    fn tasks(&mut self, at: usize) -> Option<usize> {
         let (mut names, mut count) = ([""; MAX_TASKS], 0);
-        self.items(b'}', |reader| {
-            let task = reader.key()?;
+        self.items(at, b'}', |reader, at| {
+            let (task, at) = reader.key(at)?;
             if names.get(..count)?.contains(&task) {
                 return None;
             }
             *names.get_mut(count)? = task;
             count += 1;
-            if let Some(value) = reader.target()? {
+            let (label, at) = reader.target(at)?;
+            if let Some(value) = label {
                 reader.sink.target(Some(task), value);
             }
-            Some(())
+            Some(at)
         })
     }
 
-    /// A label; `Some(None)` if it is masked.
+    /// A label, or `None` if it is masked.
     #[inline(always)]
-    fn target(&mut self) -> Option<Option<f32>> {
-        let label = match self.peek()? {
-            b'n' => {
-                self.word("null")?;
-                return Some(None);
+    fn target(&mut self, at: usize) -> Option<(Option<f32>, usize)> {
+        let (label, at) = match self.peek(at)? {
+            b'n' => return Some((None, self.word(at, "null")?)),
+            b't' => (1.0, self.word(at, "true")?),
+            b'f' => (0.0, self.word(at, "false")?),
+            _ => {
+                let (number, at) = self.number(at)?;
+                (number.as_f64(), at)
             }
-            b't' => {
-                self.word("true")?;
-                1.0
-            }
-            b'f' => {
-                self.word("false")?;
-                0.0
-            }
-            _ => self.number()?.as_f64(),
         };
         // Adding 0 turns −0 into 0.
-        Some(Some(self.options.labels.check(label)? + 0.0))
+        Some((Some(self.options.labels.check(label)? + 0.0), at))
     }
 
-    pub(super) fn weight(&mut self) -> Option<()> {
+    pub(super) fn weight(&mut self, at: usize) -> Option<usize> {
         once(&mut self.seen.weight)?;
-        if self.peek()? == b'n' {
-            return self.word("null");
+        if self.peek(at)? == b'n' {
+            return self.word(at, "null");
         }
-        let weight = self.number()?.as_f64() as f32;
+        let (number, at) = self.number(at)?;
+        let weight = number.as_f64() as f32;
         if !(weight.is_finite() && weight >= 0.0) {
             return None;
         }
         self.sink.weight(weight + 0.0);
-        Some(())
+        Some(at)
     }
 
-    pub(super) fn id(&mut self) -> Option<()> {
+    pub(super) fn id(&mut self, at: usize) -> Option<usize> {
         once(&mut self.seen.id)?;
-        let start = self.at;
-        self.skip(LEVELS)?;
-        self.sink.id(self.text.get(start..self.at)?);
-        Some(())
+        let end = self.skip(at, LEVELS)?;
+        self.sink.id(self.text.get(at..end)?);
+        Some(end)
     }
 
     /// A value that is read and forgotten.
-    pub(super) fn skip(&mut self, levels: usize) -> Option<()> {
-        match self.peek()? {
-            b'"' => self.string().map(drop),
-            b'-' | b'0'..=b'9' => self.number().map(drop),
-            b't' => self.word("true"),
-            b'f' => self.word("false"),
-            b'n' => self.word("null"),
+    pub(super) fn skip(&mut self, at: usize, levels: usize) -> Option<usize> {
+        match self.peek(at)? {
+            b'"' => self.string(at).map(|(_, at)| at),
+            b'-' | b'0'..=b'9' => self.number(at).map(|(_, at)| at),
+            b't' => self.word(at, "true"),
+            b'f' => self.word(at, "false"),
+            b'n' => self.word(at, "null"),
             b'{' => {
-                self.at += 1;
                 let levels = levels.checked_sub(1)?;
-                self.items(b'}', |reader| {
-                    reader.key()?;
-                    reader.skip(levels)
+                self.items(at + 1, b'}', |reader, at| {
+                    let (_, at) = reader.key(at)?;
+                    reader.skip(at, levels)
                 })
             }
             b'[' => {
-                self.at += 1;
                 let levels = levels.checked_sub(1)?;
-                self.items(b']', |reader| reader.skip(levels))
+                self.items(at + 1, b']', |reader, at| reader.skip(at, levels))
             }
             _ => None,
         }
@@ -109,14 +101,4 @@ impl<'r, S: ExampleSink> Reader<'r, S> {
 
 fn once(seen: &mut bool) -> Option<()> {
     (!std::mem::replace(seen, true)).then_some(())
-}
-
-impl Number {
-    /// As serde_json reads it where an f64 is asked for.
-    fn as_f64(self) -> f64 {
-        match self {
-            Self::Integer { value, .. } => value as f64,
-            Self::Other(value) => value,
-        }
-    }
 }

@@ -28,24 +28,21 @@ pub(super) fn record<S: ExampleSink>(options: &ParseOptions, bytes: &[u8], sink:
 
 /// Reads one object of features: what [`super::Parser::parse_features`] does. As [`record`].
 pub(super) fn features<S: ExampleSink>(options: &ParseOptions, bytes: &[u8], sink: &mut S) -> Option<()> {
-    read(options, bytes, sink, |reader| reader.features(0, LEVELS))
+    read(options, bytes, sink, |reader, at| reader.features(at, 0, LEVELS))
 }
 
 fn read<'r, S: ExampleSink>(
     options: &'r ParseOptions,
     bytes: &'r [u8],
     sink: &'r mut S,
-    object: impl FnOnce(&mut Reader<'r, S>) -> Option<()>,
+    object: impl FnOnce(&mut Reader<'r, S>, usize) -> Option<usize>,
 ) -> Option<()> {
     let text = kernel::text(bytes).ok()?;
-    let quotes = Quotes::new(Isa::best(), bytes)?;
-    let (seen, paths) = (Seen::default(), 0);
-    let mut reader = Reader { options, sink, text, at: 0, quotes, seen, paths };
-    reader.space();
-    reader.expect(b'{')?;
-    object(&mut reader)?;
-    reader.space();
-    (reader.at == bytes.len()).then_some(())
+    let quotes = Quotes::new(Isa::best(), text)?;
+    let mut reader = Reader { options, sink, text, quotes, seen: Seen::default(), paths: 0 };
+    let at = reader.expect(0, b'{')?;
+    let at = object(&mut reader, at)?;
+    (reader.start(at) == bytes.len()).then_some(())
 }
 
 /// Fields that may stand in a record once.
@@ -56,12 +53,12 @@ struct Seen {
     id: bool,
 }
 
-/// A place in a record. Its methods read on from there; where they give `None`, the record is not taken.
+/// A record that is read. Methods take the place to read at and give the place behind what they read; where they give
+/// `None`, the record is not taken. (The place is no field: it should stay in a register.)
 struct Reader<'r, S> {
     options: &'r ParseOptions,
     sink: &'r mut S,
     text: &'r str,
-    at: usize,
     quotes: Quotes<'r>,
     seen: Seen,
     /// Bytes of the paths of all features so far.
@@ -70,98 +67,97 @@ struct Reader<'r, S> {
 
 impl<'r, S: ExampleSink> Reader<'r, S> {
     #[inline(always)]
-    fn peek(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
+    fn peek(&self, at: usize) -> Option<u8> {
+        self.text.as_bytes().get(at).copied()
     }
 
+    /// The first place from `at` on where no white space stands.
     #[inline(always)]
-    fn space(&mut self) {
-        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
-            self.at += 1;
+    fn start(&self, at: usize) -> usize {
+        // All white space is below `!`, and nothing else that JSON has outside strings.
+        if self.peek(at).is_some_and(|byte| byte > b' ') { at } else { self.behind_space(at) }
+    }
+
+    #[inline(never)]
+    fn behind_space(&self, mut at: usize) -> usize {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek(at) {
+            at += 1;
         }
+        at
     }
 
+    /// `byte`, white space before it or not.
     #[inline(always)]
-    fn expect(&mut self, byte: u8) -> Option<()> {
-        let is = self.peek()? == byte;
-        self.at += 1;
-        is.then_some(())
+    fn expect(&self, at: usize, byte: u8) -> Option<usize> {
+        if self.peek(at) == Some(byte) {
+            return Some(at + 1);
+        }
+        let at = self.behind_space(at);
+        (self.peek(at) == Some(byte)).then_some(at + 1)
     }
 
     /// `true`, `false` or `null`.
-    fn word(&mut self, word: &str) -> Option<()> {
-        let rest = self.text.get(self.at..)?;
-        self.at += word.len();
-        rest.starts_with(word).then_some(())
+    fn word(&self, at: usize, word: &str) -> Option<usize> {
+        self.text.get(at..)?.starts_with(word).then_some(at + word.len())
     }
 
-    /// The string that starts here.
     #[inline(always)]
-    fn string(&mut self) -> Option<&'r str> {
-        let (open, close) = self.quotes.pair()?;
-        // Every quote before this one was part of a string, so this is the next, unless no string starts here.
-        if open != self.at {
-            return None;
-        }
-        self.at = close + 1;
-        self.text.get(open + 1..close)
+    fn string(&mut self, at: usize) -> Option<(&'r str, usize)> {
+        let string = self.quotes.string(at)?;
+        Some((string, at + string.len() + 2))
     }
 
-    /// The key that starts here, up to its value.
+    /// A key; the place is that of its value.
     #[inline(always)]
-    fn key(&mut self) -> Option<&'r str> {
-        let key = self.string()?;
-        self.space();
-        self.expect(b':')?;
-        self.space();
-        Some(key)
+    fn key(&mut self, at: usize) -> Option<(&'r str, usize)> {
+        let (key, at) = self.string(at)?;
+        let at = self.expect(at, b':')?;
+        Some((key, self.start(at)))
     }
 
-    /// Reads the rest of an object or array, from behind its opening bracket to behind `close`: `item` reads one member.
+    /// The rest of an object or array, from behind its opening bracket to behind `close`: `item` reads one member.
     #[inline(always)]
-    fn items(&mut self, close: u8, mut item: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
-        self.space();
-        if self.peek()? == close {
-            self.at += 1;
-            return Some(());
+    fn items(
+        &mut self,
+        at: usize,
+        close: u8,
+        mut item: impl FnMut(&mut Self, usize) -> Option<usize>,
+    ) -> Option<usize> {
+        let mut at = self.start(at);
+        if self.peek(at)? == close {
+            return Some(at + 1);
         }
         loop {
-            item(self)?;
-            self.space();
-            let byte = self.peek()?;
-            self.at += 1;
-            if byte == close {
-                return Some(());
-            }
+            at = item(self, at)?;
+            at = self.start(at);
+            let byte = self.peek(at)?;
             if byte != b',' {
-                return None;
+                return (byte == close).then_some(at + 1);
             }
-            self.space();
+            at = self.start(at + 1);
         }
     }
 
     /// The top level of a record, behind its brace.
-    fn record(&mut self) -> Option<()> {
-        self.items(b'}', |reader| {
-            let (options, key) = (reader.options, reader.key()?);
+    fn record(&mut self, at: usize) -> Option<usize> {
+        self.items(at, b'}', |reader, at| {
+            let options = reader.options;
+            let (key, at) = reader.key(at)?;
             if key == options.label_field {
-                reader.label()
+                reader.label(at)
             } else if key == options.weight_field {
-                reader.weight()
+                reader.weight(at)
             } else if key == options.id_field {
-                reader.id()
+                reader.id(at)
             } else if options.flat {
-                reader.member(key, 0, LEVELS)
+                reader.member(at, key, 0, LEVELS)
             } else if key == options.features_field {
-                match reader.peek()? {
-                    b'{' => {
-                        reader.at += 1;
-                        reader.features(0, LEVELS)
-                    }
-                    _ => reader.word("null"),
+                match reader.peek(at)? {
+                    b'{' => reader.features(at + 1, 0, LEVELS),
+                    _ => reader.word(at, "null"),
                 }
             } else {
-                reader.skip(LEVELS)
+                reader.skip(at, LEVELS)
             }
         })
     }
