@@ -8,13 +8,15 @@
 //! One loop is compiled for several instruction sets and the widest that the processor has is taken ([`Isa`]); all of
 //! them give the same bits. This is the only module with `unsafe`.
 
+mod exact;
 mod isa;
 mod math;
 mod rows;
 
+pub use exact::{exp_f64, ln_1p_f64, ln_f64};
 pub use isa::Isa;
 pub use math::{exp, sigmoid};
-pub use rows::{add_scaled, prefetch};
+pub use rows::{add_scaled, ask_for_large_pages, prefetch};
 
 /// Lanes of a row that the self-tuning learner works on side by side.
 pub const LANES: usize = 8;
