@@ -8,6 +8,7 @@
 //! One loop is compiled for several instruction sets and the widest that the processor has is taken ([`Isa`]); all of
 //! them give the same bits. This is the only module with `unsafe`.
 
+mod exact;
 mod isa;
 mod math;
 mod rows;
@@ -15,9 +16,10 @@ mod scan;
 mod sip;
 mod sort;
 
+pub use exact::{exp_f64, ln_1p_f64, ln_f64};
 pub use isa::Isa;
 pub use math::{exp, sigmoid};
-pub use rows::{add_scaled, prefetch};
+pub use rows::{add_scaled, ask_for_large_pages, prefetch};
 pub use scan::{Quotes, text};
 pub use sip::{CELL_BYTES, Cell, SIP_LANES, siphash_1_3_lanes};
 pub use sort::{SORT_LANES, sort_distinct};

@@ -111,11 +111,6 @@ where
     fn find(&mut self, lease: &mut Lease<'_>, batch: &Batch, jobs: &[Job]) {
         let features: usize = jobs.iter().map(|job| batch.row(job.row).len() + 1).sum();
         self.run.reserve(features);
-        for job in jobs {
-            for &slot in batch.row(job.row).slots {
-                lease.prefetch_place(slot);
-            }
-        }
         let mut places = self.run.places.iter_mut();
         for job in jobs {
             let slots = batch.row(job.row).slots.iter().chain([&self.constant]);
@@ -260,8 +255,14 @@ where
     }
 
     fn run(&mut self, batch: &Batch, jobs: &[Job], predictions: &mut Vec<f64>) {
-        for run in jobs.chunks(RUN) {
+        let mut runs = jobs.chunks(RUN).peekable();
+        while let Some(run) = runs.next() {
             while !self.table.make_room() {}
+            for job in runs.peek().copied().unwrap_or_default() {
+                for &slot in batch.row(job.row).slots {
+                    self.table.prefetch_place(slot);
+                }
+            }
             self.run_leased(batch, run, predictions);
         }
     }

@@ -3,7 +3,7 @@
 //! Each machine enters the mixers twice, as it is and shrunk by its own doubt, 1/(1 + V). V, the variance of its score,
 //! needs no second walk over the rows: Σ p·u²·(F − u·v)² = A·F² − 2·F·B + C with the sums A, B, C of one gather.
 
-use super::frame::{Frame, Scores};
+use super::frame::{Frame, Linked, Scores};
 use super::mixer::{Mixed, Mixers};
 use super::mixture::{lane_scores, lane_step};
 use super::{Head, IMPORTANCE_MAX, Loss};
@@ -38,6 +38,8 @@ pub struct BilinearForward<const K: usize> {
     scale: f32,
     experts: [f64; EXPERTS],
     mixed: Mixed<MIXERS>,
+    /// Links of the mixers' scores, then of the mixed one.
+    linked: [f64; MIXERS + 1],
 }
 
 impl<const K: usize> BilinearMixture<K> {
@@ -93,12 +95,14 @@ impl<const K: usize> Head for BilinearMixture<K> {
         }
         let machines = Scores { raw, mixed: raw, newton_from: 0, least_curvature: LEAST_CURVATURE };
         let mixed = self.mixers.mix(&experts);
-        BilinearForward { lanes, machines, variances, factors, scale, experts, mixed }
+        let [a, b, c] = mixed.each;
+        let linked = self.frame.linked([a, b, c, mixed.score]);
+        BilinearForward { lanes, machines, variances, factors, scale, experts, mixed, linked }
     }
 
     #[inline(always)]
     fn prediction(&self, forward: &BilinearForward<K>) -> f64 {
-        self.frame.prediction(forward.mixed.score)
+        self.frame.prediction(forward.mixed.score, forward.linked[MIXERS])
     }
 
     #[inline(always)]
@@ -115,8 +119,8 @@ impl<const K: usize> Head for BilinearMixture<K> {
         let machines = self.frame.respond(&seen, &forward.machines, &mut self.machine_errors);
         self.frame.note_before(&seen, forward.mixed.score);
         let frame = &self.frame;
-        self.mixers.learn(&forward.experts, &forward.mixed, |score, weighed| {
-            frame.respond_mixed(&seen, score, weighed)
+        self.mixers.learn(&forward.experts, &forward.mixed, |m, score, weighed| {
+            frame.respond_mixed(&seen, Linked { score, linked: forward.linked[m] }, weighed)
         });
         self.frame.note_after(&seen, forward.mixed.score);
         let (mut innovation, mut precision) = ([0.0; MACHINES], [0.0; MACHINES]);

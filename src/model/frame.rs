@@ -72,6 +72,14 @@ pub(super) struct Scores<const N: usize> {
     pub(super) least_curvature: f32,
 }
 
+/// A mixed score and its link, as far as it is needed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Linked {
+    pub(super) score: f64,
+    /// What [`Frame::linked`] made of it.
+    pub(super) linked: f64,
+}
+
 impl Frame {
     pub(super) fn new(loss: Loss) -> Self {
         Self { loss, examples: 0.0, mean: 0.0, variance: 0.0, low: 0.0, high: 0.0, error: 1.0 }
@@ -107,10 +115,17 @@ impl Frame {
         }
     }
 
-    /// The prediction that a mixed score stands for.
+    /// The link of mixed scores, where predictions and derivatives need it: the logistic. Else 0.
     #[inline(always)]
-    pub(super) fn prediction(&self, score: f64) -> f64 {
+    pub(super) fn linked<const N: usize>(&self, scores: [f64; N]) -> [f64; N] {
+        if self.loss == Loss::Logistic { self.loss.links(scores) } else { [0.0; N] }
+    }
+
+    /// The prediction that a mixed score stands for; `linked`: what [`Frame::linked`] made of it.
+    #[inline(always)]
+    pub(super) fn prediction(&self, score: f64, linked: f64) -> f64 {
         match self.loss {
+            Loss::Logistic if score.abs() <= LOG_ODDS_MAX => linked,
             Loss::Logistic => self.loss.link(score.clamp(-LOG_ODDS_MAX, LOG_ODDS_MAX)),
             Loss::Hinge => score.clamp(-1.0, 1.0),
             Loss::Poisson if self.examples == 0.0 => 1.0,
@@ -191,7 +206,7 @@ impl Frame {
 
     /// Gradient, curvature and loss of the mixed score. Call [`Frame::note_before`] first.
     #[inline(always)]
-    pub(super) fn respond_mixed(&self, seen: &Seen, score: f64, weighed: bool) -> (f64, f64, f64) {
+    pub(super) fn respond_mixed(&self, seen: &Seen, score: Linked, weighed: bool) -> (f64, f64, f64) {
         let weight = seen.weight.min(MIXER_IMPORTANCE_MAX);
         let (gradient, curvature, loss) = self.derivatives(seen, score, weighed);
         let (brake, weight) = (self.brake(weight), f64::from(weight));
@@ -199,12 +214,13 @@ impl Frame {
     }
 
     #[inline(always)]
-    fn derivatives(&self, seen: &Seen, score: f64, weighed: bool) -> (f64, f64, f64) {
+    fn derivatives(&self, seen: &Seen, score: Linked, weighed: bool) -> (f64, f64, f64) {
+        let Linked { score, linked } = score;
         let loss = |prediction, label| if weighed { self.loss.value(prediction, label) } else { 0.0 };
         let z = f64::from(seen.z);
         match self.loss {
             Loss::Logistic => {
-                let p = self.loss.link(score);
+                let p = linked;
                 (p - seen.label, (p * (1.0 - p)).max(MIXER_CURVATURE), loss(p, seen.label))
             }
             Loss::Hinge => {

@@ -6,6 +6,8 @@
 //! Koolen 2016 learn which learning rate is right; the second-order step does both with nothing to tune.) Several
 //! mixers that drift at different speeds are averaged by their recent loss.
 
+use crate::kernel::exp_f64;
+
 /// Prior variance of a mixing weight.
 const PRIOR: f64 = 0.05;
 const WEIGHT_MAX: f64 = 1e3;
@@ -130,25 +132,28 @@ impl<const N: usize, const P: usize, const M: usize> Mixers<N, P, M> {
             return Mixed { each, score: each[0] };
         }
         let best = self.mixers.iter().map(|mixer| mixer.loss).fold(f64::MAX, f64::min);
+        let behind = std::array::from_fn::<f64, M, _>(|m| best - self.mixers[m].loss);
+        let near = behind.iter().all(|&behind| behind > -700.0);
+        let weights = if near { exp_f64(behind) } else { behind.map(libm::exp) };
         let (mut sum, mut total) = (0.0, 0.0);
-        for (mixer, score) in self.mixers.iter().zip(each) {
-            let weight = libm::exp(best - mixer.loss);
+        for (weight, score) in weights.into_iter().zip(each) {
             sum += weight * score;
             total += weight;
         }
         Mixed { each, score: sum / total }
     }
 
-    /// Lets each mixer learn; `respond` gives gradient, curvature > 0 and loss of a mixer's score.
+    /// Lets each mixer learn; `respond` gives gradient, curvature > 0 and loss of mixer m's score.
     #[inline(always)]
     pub(super) fn learn(
         &mut self,
         scores: &[f64; N],
         mixed: &Mixed<M>,
-        mut respond: impl FnMut(f64, bool) -> (f64, f64, f64),
+        mut respond: impl FnMut(usize, f64, bool) -> (f64, f64, f64),
     ) {
-        for ((mixer, &drift), &score) in self.mixers.iter_mut().zip(&self.drifts).zip(&mixed.each) {
-            let (gradient, curvature, loss) = respond(score, M > 1);
+        for (m, mixer) in self.mixers.iter_mut().enumerate() {
+            let (drift, score) = (self.drifts[m], mixed.each[m]);
+            let (gradient, curvature, loss) = respond(m, score, M > 1);
             mixer.loss = mixer.loss * LOSS_DECAY + loss.min(LOSS_MAX);
             let within = (CURVATURE_MAX / curvature).min(1.0);
             mixer.learn(scores, gradient * within, curvature * within, drift);

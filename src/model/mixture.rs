@@ -1,6 +1,6 @@
 //! The self-tuning head of a linear model: eight lanes and a screened score, mixed.
 
-use super::frame::{Frame, Response, Scores};
+use super::frame::{Frame, Linked, Response, Scores};
 use super::mixer::{Mixed, Mixers};
 use super::{Head, IMPORTANCE_MAX, Loss};
 use crate::kernel::LANES;
@@ -30,6 +30,7 @@ pub struct Forward {
     lanes: Scores<LANES>,
     experts: [f64; EXPERTS],
     mixed: Mixed<1>,
+    linked: f64,
 }
 
 impl Mixture {
@@ -88,12 +89,13 @@ impl Head for Mixture {
         }
         experts[LANES] = f64::from(self.frame.clip(sums.screened));
         let mixed = self.mixers.mix(&experts);
-        Forward { lanes, experts, mixed }
+        let [linked] = self.frame.linked([mixed.score]);
+        Forward { lanes, experts, mixed, linked }
     }
 
     #[inline(always)]
     fn prediction(&self, forward: &Forward) -> f64 {
-        self.frame.prediction(forward.mixed.score)
+        self.frame.prediction(forward.mixed.score, forward.linked)
     }
 
     #[inline(always)]
@@ -103,8 +105,8 @@ impl Head for Mixture {
         let response = self.frame.respond(&seen, &forward.lanes, &mut self.errors);
         self.frame.note_before(&seen, forward.mixed.score);
         let frame = &self.frame;
-        self.mixers.learn(&forward.experts, &forward.mixed, |score, weighed| {
-            frame.respond_mixed(&seen, score, weighed)
+        self.mixers.learn(&forward.experts, &forward.mixed, |_, score, weighed| {
+            frame.respond_mixed(&seen, Linked { score, linked: forward.linked }, weighed)
         });
         self.frame.note_after(&seen, forward.mixed.score);
         lane_step(sums, &response)

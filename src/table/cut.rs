@@ -43,7 +43,7 @@ impl Table {
         };
         let per_lock = (SLOTS_PER_LOCK / slots).max(1);
         for start in (0..groups).step_by(per_lock) {
-            lock(stripe).take_pending(start..start + per_lock, &mut taken);
+            lock(stripe).take_pending(&self.index, start..start + per_lock, &mut taken);
         }
         let aside = std::mem::take(&mut lock(stripe).aside);
         self.aside.fetch_sub(aside.slots.len(), Ordering::AcqRel);
@@ -63,7 +63,7 @@ impl Table {
         }
         for slot in taken {
             if let Some(stripe) = self.stripes.get(self.stripe_of(slot)) {
-                lock(stripe).mark_dirty(slot);
+                lock(stripe).mark_dirty(&self.index, slot);
             }
         }
     }
@@ -80,7 +80,7 @@ impl Table {
             let row = &rows[i * width..(i + 1) * width];
             let sides = &sides[i * side..(i + 1) * side];
             let stripe = self.stripes.get(self.stripe_of(slot));
-            stripe.is_some_and(|stripe| lock(stripe).restore(slot, row, sides))
+            stripe.is_some_and(|stripe| lock(stripe).restore(&self.index, slot, row, sides))
         })
     }
 

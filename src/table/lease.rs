@@ -5,13 +5,11 @@
 //! [`Lease::rows`] then gives them by place, without another look at index, flags and locks.
 
 use super::MAX_STRIPES;
+use super::index::{Index, Place};
 use super::stripe::{Shape, Stripe};
 use crate::batch::Slot;
 use crate::kernel::prefetch;
 use crate::sync::{AtomicUsize, MutexGuard, Ordering};
-
-/// Bits of a place that say where in its stripe a row lies; the rest say which stripe.
-const POSITION_BITS: u32 = 26;
 
 /// A set of stripes, by index.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -40,34 +38,10 @@ impl StripeSet {
     }
 }
 
-/// Where a row of a table lies: for ever, for rows do not move.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place(u32);
-
-impl Place {
-    /// Of a row that was never changed and holds zeros.
-    pub const FRESH: Self = Self(u32::MAX);
-
-    #[inline(always)]
-    fn new(stripe: u32, position: usize) -> Self {
-        debug_assert!(position < 1 << POSITION_BITS);
-        Self(stripe << POSITION_BITS | position as u32)
-    }
-
-    #[inline(always)]
-    fn stripe(self) -> usize {
-        (self.0 >> POSITION_BITS) as usize
-    }
-
-    #[inline(always)]
-    fn position(self) -> usize {
-        (self.0 & ((1 << POSITION_BITS) - 1)) as usize
-    }
-}
-
 /// What leases of a table share.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Terms<'a> {
+    pub(super) index: &'a Index,
     pub(super) shift: u32,
     pub(super) aside: &'a AtomicUsize,
     /// A row that was never changed, `[width]`, and its side column `[side]`, one after the other.
@@ -98,76 +72,85 @@ impl<'a> Lease<'a> {
         stripe
     }
 
-    /// Starts fetching the row of `slot` into the cache.
+    /// Starts fetching the row of `slot` into the cache. Waits for what says where that is.
     #[inline]
     pub fn prefetch(&self, slot: Slot) {
-        let stripe = self.stripes.get((slot.0 >> self.terms.shift) as usize);
-        if let Some(Some(stripe)) = stripe {
-            stripe.prefetch(slot);
-        }
-    }
-
-    /// Starts fetching what says where the row of `slot` lies.
-    #[inline(always)]
-    pub fn prefetch_place(&self, slot: Slot) {
-        let stripe = self.stripes.get((slot.0 >> self.terms.shift) as usize);
-        if let Some(Some(stripe)) = stripe {
-            stripe.prefetch_index(slot);
+        let Some(place) = self.terms.index.find(slot) else { return };
+        if let Some(Some(stripe)) = self.stripes.get(place.stripe()) {
+            stripe.prefetch(place.position());
         }
     }
 
     /// The row of `slot`, `[width]`; its initial values if it was never changed. Empty if its stripe is not leased.
     #[inline]
     pub fn row(&mut self, slot: Slot) -> &[f32] {
-        let Terms { fresh, shape, .. } = self.terms;
+        let (place, Terms { fresh, shape, .. }) = (self.place(slot), self.terms);
         let Some(stripe) = self.stripe(slot) else { return &[] };
-        match stripe.position(slot) {
-            Some(position) => stripe.row(position),
-            None => fresh.get(..shape.width).unwrap_or_default(),
+        if place == Place::FRESH {
+            return fresh.get(..shape.width).unwrap_or_default();
         }
+        stripe.row(place.position())
     }
 
     /// The side column of `slot`, `[side]`.
     #[inline]
     pub fn side(&mut self, slot: Slot) -> &[f32] {
-        let Terms { fresh, shape, .. } = self.terms;
+        let (place, Terms { fresh, shape, .. }) = (self.place(slot), self.terms);
         let Some(stripe) = self.stripe(slot) else { return &[] };
-        match stripe.position(slot) {
-            Some(position) => stripe.side(position),
-            None => fresh.get(shape.width..).unwrap_or_default(),
+        if place == Place::FRESH {
+            return fresh.get(shape.width..).unwrap_or_default();
         }
+        stripe.side(place.position())
     }
 
     /// The row `[width]` and side column `[side]` of `slot`, to be changed: the row counts as learned from now on.
     #[inline]
     pub fn row_mut(&mut self, slot: Slot) -> (&mut [f32], &mut [f32]) {
-        let aside = self.terms.aside;
-        let Some(stripe) = self.stripe(slot) else { return (&mut [], &mut []) };
-        let Some((position, saved)) = stripe.position_mut(slot) else { return (&mut [], &mut []) };
-        if saved {
-            aside.fetch_add(1, Ordering::Relaxed);
+        let place = self.place_mut(slot);
+        match self.stripe(slot) {
+            Some(stripe) if place != Place::FRESH => stripe.row_mut(place.position()),
+            _ => (&mut [], &mut []),
         }
-        stripe.row_mut(position)
     }
 
     /// Where the row of `slot` lies, to be read.
     #[inline(always)]
     pub fn place(&mut self, slot: Slot) -> Place {
-        let stripe = slot.0 >> self.terms.shift;
-        let position = self.stripe(slot).and_then(|stripe| stripe.position(slot));
-        position.map_or(Place::FRESH, |position| Place::new(stripe, position))
+        match self.terms.index.find(slot) {
+            Some(place) => place,
+            None => self.place_fresh(slot),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn place_fresh(&mut self, slot: Slot) -> Place {
+        let index = self.terms.index;
+        let position = self.stripe(slot).and_then(|stripe| stripe.position_fresh(index, slot));
+        position.and_then(|_| index.find(slot)).unwrap_or(Place::FRESH)
     }
 
     /// Where the row of `slot` lies, to be changed: it counts as learned from now on.
     #[inline(always)]
     pub fn place_mut(&mut self, slot: Slot) -> Place {
-        let (index, aside) = (slot.0 >> self.terms.shift, self.terms.aside);
-        let found = self.stripe(slot).and_then(|stripe| stripe.position_mut(slot));
-        let Some((position, saved)) = found else { return Place::FRESH };
-        if saved {
+        let place = match self.terms.index.find(slot) {
+            Some(place) => place,
+            None => self.place_new(slot),
+        };
+        let aside = self.terms.aside;
+        let stripe = self.stripes.get_mut(place.stripe()).and_then(Option::as_deref_mut);
+        if stripe.is_some_and(|stripe| stripe.mark(place.position(), slot)) {
             aside.fetch_add(1, Ordering::Relaxed);
         }
-        Place::new(index, position)
+        place
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn place_new(&mut self, slot: Slot) -> Place {
+        let index = self.terms.index;
+        let position = self.stripe(slot).and_then(|stripe| stripe.position_new(index, slot));
+        position.and_then(|_| index.find(slot)).unwrap_or(Place::FRESH)
     }
 
     /// The leased rows by place.

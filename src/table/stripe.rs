@@ -1,7 +1,7 @@
 //! One stripe: a contiguous range of slots with their rows, owned by whoever holds its lock.
 //!
-//! Rows do not lie where their slot says but side by side in the order of their first touch, behind an index from slots
-//! to positions. A stream touches a few rows in a million: side by side they fill a few pages that the processor's caches
+//! Rows do not lie where their slot says but side by side in the order of their first touch, behind the table's index
+//! from slots to places. A stream touches a few rows in a million: side by side they fill a few pages that the processor's caches
 //! and address buffers hold, where each on a page of its own would miss both at every visit. The memory for all rows is
 //! one allocation, of which the system backs only what was used, so that growing copies nothing.
 //!
@@ -9,7 +9,8 @@
 //! costs more than 4 bytes a line. Three bits a row, by position: *touched* (ever changed), *dirty* (changed since the last
 //! cut), *pending* (the cut in progress still needs this value).
 
-use super::{Init, TableError, TableOptions};
+use super::index::{Index, Place};
+use super::{Init, TableError, TableOptions, rows_per_stripe};
 use crate::batch::Slot;
 use crate::kernel::prefetch;
 use bytemuck::{Pod, Zeroable};
@@ -34,13 +35,12 @@ struct Flags {
 
 #[derive(Debug)]
 pub(super) struct Stripe {
+    number: u32,
     first: u32,
     rows: usize,
     shape: Shape,
     init: Init,
     seed: u64,
-    /// Of each block of slots, 1 + its place among the blocks in use; 0: not in use. `[blocks]`
-    index: Box<[u32]>,
     /// Which groups of the index hold a block in use, a bit each.
     groups: Box<[u64]>,
     /// Blocks in use.
@@ -62,7 +62,7 @@ pub(super) struct Shape {
     pub(super) stride: usize,
     pub(super) side: usize,
     /// log2 of the rows of a block.
-    block: u32,
+    pub(super) block: u32,
 }
 
 impl Shape {
@@ -94,12 +94,12 @@ impl Stripe {
         let base = floats.as_ptr().align_offset(LINE_BYTES).min(LINE);
         let words = blocks.div_ceil(BLOCKS_PER_GROUP * 64);
         Ok(Self {
+            number: (first / rows_per_stripe(options.rows)) as u32,
             first: first as u32,
             rows,
             shape,
             init: options.init,
             seed: options.seed,
-            index: bytemuck::allocation::try_zeroed_slice_box(blocks).map_err(memory)?,
             groups: bytemuck::allocation::try_zeroed_slice_box(words).map_err(memory)?,
             used: 0,
             floats,
@@ -118,107 +118,83 @@ impl Stripe {
         (offset < self.rows).then_some(offset)
     }
 
-    /// The position of the row number `offset`, if it has one.
-    #[inline(always)]
-    fn find(&self, offset: usize) -> Option<usize> {
-        let block = self.index.get(offset >> self.shape.block)?.checked_sub(1)?;
-        Some((block as usize) << self.shape.block | offset & ((1 << self.shape.block) - 1))
-    }
-
     /// The position of a row, which gets one if it has none.
     #[inline(always)]
-    fn settle(&mut self, offset: usize) -> usize {
-        match self.find(offset) {
-            Some(position) => position,
-            None => self.settle_block(offset),
+    fn settle(&mut self, index: &Index, slot: Slot) -> Option<usize> {
+        match index.find(slot) {
+            Some(place) => Some(place.position()),
+            None => self.settle_block(index, slot),
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn settle_block(&mut self, offset: usize) -> usize {
-        let (block, first) = (offset >> self.shape.block, (self.used as usize) << self.shape.block);
-        let group = block / BLOCKS_PER_GROUP;
+    fn settle_block(&mut self, index: &Index, slot: Slot) -> Option<usize> {
+        let shape = self.shape;
+        let block = self.offset(slot)? >> shape.block;
+        let (group, first) = (block / BLOCKS_PER_GROUP, (self.used as usize) << shape.block);
         self.used += 1;
-        self.index[block] = self.used;
         self.groups[group / 64] |= bit(group);
         if self.init != Init::Zeros {
-            let start = block << self.shape.block;
-            for i in 0..1 << self.shape.block {
-                let (slot, place) = (Slot(self.first + (start + i) as u32), self.place(first + i));
-                self.init.fill(self.seed, slot, &mut self.floats[place]);
+            for i in 0..1 << shape.block {
+                let (slot, at) = (Slot(self.first + (block << shape.block | i) as u32), self.at(first + i));
+                self.init.fill(self.seed, slot, &mut self.floats[at]);
             }
         }
-        first | offset & ((1 << self.shape.block) - 1)
+        index.set(slot, Place::new(self.number, first));
+        index.find(slot).map(Place::position)
     }
 
     /// Where the row at `position` lies.
     #[inline(always)]
-    fn place(&self, position: usize) -> Range<usize> {
+    fn at(&self, position: usize) -> Range<usize> {
         let start = self.base + position * self.shape.stride;
         start..start + self.shape.width
     }
 
     /// Where its side column lies.
     #[inline(always)]
-    fn side_place(&self, position: usize) -> Range<usize> {
+    fn side_at(&self, position: usize) -> Range<usize> {
         position * self.shape.side..(position + 1) * self.shape.side
     }
 
-    /// Starts fetching the row and its flags into the cache. Waits for its word of the index.
+    /// Starts fetching the row into the cache.
     #[inline]
-    pub(super) fn prefetch(&self, slot: Slot) {
-        let Some(position) = self.offset(slot).and_then(|offset| self.find(offset)) else { return };
-        for line in self.floats[self.place(position)].iter().step_by(LINE) {
+    pub(super) fn prefetch(&self, position: usize) {
+        for line in self.row(position).iter().step_by(LINE) {
             prefetch(line);
         }
     }
 
-    /// Starts fetching what says where the row is.
-    #[inline(always)]
-    pub(super) fn prefetch_index(&self, slot: Slot) {
-        let offset = slot.0.wrapping_sub(self.first) as usize;
-        if let Some(word) = self.index.get(offset >> self.shape.block) {
-            prefetch(word);
-        }
+    /// The position of a row without one, to be read: `None` if it holds zeros. Random initial values are made once and
+    /// kept, though nothing counts as touched.
+    #[cold]
+    pub(super) fn position_fresh(&mut self, index: &Index, slot: Slot) -> Option<usize> {
+        if self.init == Init::Zeros { None } else { self.settle_block(index, slot) }
     }
 
-    /// The position of a row to be read; `None` if it was never touched and holds zeros. Random initial values are made
-    /// once and kept, though nothing counts as touched.
-    #[inline(always)]
-    pub(super) fn position(&mut self, slot: Slot) -> Option<usize> {
-        let offset = self.offset(slot)?;
-        match self.find(offset) {
-            None if self.init != Init::Zeros => Some(self.settle_block(offset)),
-            found => found,
-        }
-    }
-
-    /// The position of a row to be changed: it counts as learned from now on. Also says whether an old value was copied
-    /// aside.
-    #[inline(always)]
-    pub(super) fn position_mut(&mut self, slot: Slot) -> Option<(usize, bool)> {
-        let offset = self.offset(slot)?;
-        let position = self.settle(offset);
-        Some((position, self.mark(position, slot)))
+    /// The position of a row to be changed, which gets one if it has none.
+    #[cold]
+    pub(super) fn position_new(&mut self, index: &Index, slot: Slot) -> Option<usize> {
+        self.settle(index, slot)
     }
 
     /// The row `[width]` at `position`.
     #[inline]
     pub(super) fn row(&self, position: usize) -> &[f32] {
-        &self.floats[self.place(position)]
+        &self.floats[self.at(position)]
     }
 
     /// The side column `[side]` at `position`.
     #[inline]
     pub(super) fn side(&self, position: usize) -> &[f32] {
-        &self.sides[self.side_place(position)]
+        &self.sides[self.side_at(position)]
     }
 
     /// Row `[width]` and side column `[side]` at `position`.
     #[inline]
     pub(super) fn row_mut(&mut self, position: usize) -> (&mut [f32], &mut [f32]) {
-        let (place, side) = (self.place(position), self.side_place(position));
+        let (place, side) = (self.at(position), self.side_at(position));
         (&mut self.floats[place], &mut self.sides[side])
     }
 
@@ -228,10 +204,10 @@ impl Stripe {
         (self.floats.get_mut(self.base..).unwrap_or_default(), &mut self.sides)
     }
 
-    /// Notes that a row is about to change.
+    /// Notes that a row is about to change. Returns whether its old value was copied aside.
     #[inline(always)]
-    fn mark(&mut self, position: usize, slot: Slot) -> bool {
-        let flags = &mut self.flags[position / ROWS_PER_WORD];
+    pub(super) fn mark(&mut self, position: usize, slot: Slot) -> bool {
+        let Some(flags) = self.flags.get_mut(position / ROWS_PER_WORD) else { return false };
         if flags.dirty & !flags.pending & bit(position) != 0 {
             return false; // then it is touched as well
         }
@@ -247,19 +223,19 @@ impl Stripe {
 
     #[cold]
     fn copy_aside(&mut self, position: usize, slot: Slot) {
-        let (place, side) = (self.place(position), self.side_place(position));
+        let (place, side) = (self.at(position), self.side_at(position));
         self.aside.slots.push(slot.0);
         self.aside.rows.extend_from_slice(&self.floats[place]);
         self.aside.sides.extend_from_slice(&self.sides[side]);
     }
 
     /// Overwrites a row with stored values and marks it touched, not dirty.
-    pub(super) fn restore(&mut self, slot: Slot, row: &[f32], side: &[f32]) -> bool {
-        let Some(offset) = self.offset(slot) else { return false };
+    pub(super) fn restore(&mut self, index: &Index, slot: Slot, row: &[f32], side: &[f32]) -> bool {
         if row.len() != self.shape.width || side.len() != self.shape.side {
             return false;
         }
-        let position = self.settle(offset);
+        let Some(_) = self.offset(slot) else { return false };
+        let Some(position) = self.settle(index, slot) else { return false };
         let (own_row, own_side) = self.row_mut(position);
         own_row.copy_from_slice(row);
         own_side.copy_from_slice(side);
@@ -282,27 +258,24 @@ impl Stripe {
         self.flags.get_mut(..places.div_ceil(ROWS_PER_WORD)).unwrap_or_default()
     }
 
-    /// Offset and position of all rows of `groups` that have a position, in ascending order of slots.
-    fn settled(&self, groups: Range<usize>) -> impl Iterator<Item = (usize, usize)> {
-        let block = self.shape.block;
-        let groups =
-            groups.filter(|&group| self.groups.get(group / 64).is_some_and(|word| word & bit(group) != 0));
-        let blocks = groups.flat_map(|group| {
-            let start = group * BLOCKS_PER_GROUP;
-            let end = (start + BLOCKS_PER_GROUP).min(self.index.len());
-            (start..end).zip(&self.index[start..end]).filter(|(_, place)| **place != 0)
+    /// Slot and position of all rows of `groups` that have a position, in ascending order of slots.
+    fn settled(&self, index: &Index, groups: Range<usize>) -> impl Iterator<Item = (Slot, usize)> {
+        let per_group = self.slots_per_group();
+        let used = |group: &usize| self.groups.get(group / 64).is_some_and(|word| word & bit(*group) != 0);
+        let slots = groups.filter(used).flat_map(move |group| {
+            let start = group * per_group;
+            start..(start + per_group).min(self.rows)
         });
-        let rows = blocks.flat_map(move |(index, &place)| {
-            let position = (place as usize - 1) << block;
-            (0..1 << block).map(move |i| (index << block | i, position | i))
-        });
-        rows.filter(|&(offset, _)| offset < self.rows)
+        slots.filter_map(|offset| {
+            let slot = Slot(self.first + offset as u32);
+            index.find(slot).map(|place| (slot, place.position()))
+        })
     }
 
-    pub(super) fn for_each_touched(&self, visit: &mut impl FnMut(Slot, &[f32])) {
-        for (offset, position) in self.settled(0..self.groups()) {
+    pub(super) fn for_each_touched(&self, index: &Index, visit: &mut impl FnMut(Slot, &[f32])) {
+        for (slot, position) in self.settled(index, 0..self.groups()) {
             if self.flags[position / ROWS_PER_WORD].touched & bit(position) != 0 {
-                visit(Slot(self.first + offset as u32), self.row(position));
+                visit(slot, self.row(position));
             }
         }
     }
@@ -320,7 +293,7 @@ impl Stripe {
 
     /// Number of groups of the index.
     pub(super) fn groups(&self) -> usize {
-        self.index.len().div_ceil(BLOCKS_PER_GROUP)
+        self.rows.div_ceil(self.slots_per_group())
     }
 
     /// Slots of a group.
@@ -329,17 +302,18 @@ impl Stripe {
     }
 
     /// Appends the pending rows of `groups` to `out`, in ascending order of slots; they are pending no longer.
-    pub(super) fn take_pending(&mut self, groups: Range<usize>, out: &mut Aside) {
+    pub(super) fn take_pending(&mut self, index: &Index, groups: Range<usize>, out: &mut Aside) {
         let from = out.slots.len();
-        for (offset, position) in self.settled(groups) {
+        for (slot, position) in self.settled(index, groups) {
             if self.flags[position / ROWS_PER_WORD].pending & bit(position) != 0 {
-                out.slots.push(self.first + offset as u32);
+                out.slots.push(slot.0);
                 out.rows.extend_from_slice(self.row(position));
                 out.sides.extend_from_slice(self.side(position));
             }
         }
         for &slot in &out.slots[from..] {
-            if let Some(position) = self.offset(Slot(slot)).and_then(|offset| self.find(offset)) {
+            if let Some(place) = index.find(Slot(slot)) {
+                let position = place.position();
                 self.flags[position / ROWS_PER_WORD].pending &= !bit(position);
             }
         }
@@ -355,8 +329,8 @@ impl Stripe {
     }
 
     /// Marks a row dirty without changing it.
-    pub(super) fn mark_dirty(&mut self, slot: Slot) {
-        if let Some(position) = self.offset(slot).and_then(|offset| self.find(offset)) {
+    pub(super) fn mark_dirty(&mut self, index: &Index, slot: Slot) {
+        if let Some(position) = index.find(slot).map(Place::position) {
             self.flags[position / ROWS_PER_WORD].dirty |= bit(position);
         }
     }
