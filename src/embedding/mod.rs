@@ -18,6 +18,7 @@
 
 mod dict;
 mod error;
+mod forward;
 mod gradient;
 
 pub use crate::example::FeatureValue;
@@ -150,27 +151,6 @@ impl FlexiHashEmbedding {
         Ok(batch)
     }
 
-    /// The vectors of `batch`, `[rows, dim]`: row i is the sum of value × table row over the features of dict i, in
-    /// ascending order of slots; zeros for a dict without features.
-    ///
-    /// # Errors
-    /// A batch of another hash, as far as its slots show it; a sum beyond the range of f32.
-    pub fn embed(&self, batch: &Batch) -> Result<Vec<f32>, EmbeddingError> {
-        let dim = self.options.dim;
-        let mut vectors = vec![0.0; batch.len() * dim];
-        let entries = self.entries(batch)?;
-        let stripe = |entry: &Entry| self.table.stripe_of(entry.slot);
-        for run in entries.chunk_by(|a, b| stripe(a) == stripe(b)) {
-            let mut lease = self.lease(run.first().map(|entry| entry.slot));
-            for entry in run {
-                let weights = lease.row(entry.slot);
-                add_scaled(row_mut(&mut vectors, entry.row, dim), weights, entry.value);
-            }
-        }
-        finite("output", &vectors, dim)?;
-        Ok(vectors)
-    }
-
     /// The weights of row `slot`, `[dim]`; its initial values if it was never changed.
     pub fn row(&self, slot: Slot) -> Result<Vec<f32>, EmbeddingError> {
         self.check_slot(slot)?;
@@ -205,6 +185,14 @@ impl FlexiHashEmbedding {
         let mut stripes = StripeSet::default();
         slots.into_iter().for_each(|slot| stripes.insert(self.table.stripe_of(slot)));
         self.table.lease(stripes)
+    }
+
+    fn check_slots(&self, batch: &Batch) -> Result<(), EmbeddingError> {
+        let last = batch.slots().iter().fold(0, |last, slot| slot.0.max(last));
+        if batch.slots().is_empty() || last < self.options.hash.buckets {
+            return Ok(());
+        }
+        batch.slots().iter().try_for_each(|&slot| self.check_slot(slot))
     }
 
     fn check_slot(&self, slot: Slot) -> Result<(), EmbeddingError> {

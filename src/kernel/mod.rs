@@ -8,13 +8,21 @@
 //! One loop is compiled for several instruction sets and the widest that the processor has is taken ([`Isa`]); all of
 //! them give the same bits. This is the only module with `unsafe`.
 
+mod gather;
 mod isa;
+mod list;
 mod math;
+#[cfg(target_arch = "x86_64")]
+mod register;
 mod rows;
+mod scatter;
 
+pub use gather::{Features, Gathered, gather_sum};
 pub use isa::Isa;
+pub use list::{RowCells, RowList};
 pub use math::{exp, sigmoid};
 pub use rows::{add_scaled, prefetch};
+pub use scatter::{Overflow, scatter_add};
 
 /// Lanes of a row that the self-tuning learner works on side by side.
 pub const LANES: usize = 8;

@@ -2,8 +2,10 @@
 
 use super::MAX_STRIPES;
 use super::stripe::Stripe;
+use super::view::{CellsView, RowsView};
 use crate::batch::Slot;
 use crate::sync::{AtomicUsize, MutexGuard, Ordering};
+use std::cell::Cell;
 
 /// A set of stripes, by index.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -63,6 +65,30 @@ impl<'a> Lease<'a> {
         if let Some(Some(stripe)) = stripe {
             stripe.prefetch(slot);
         }
+    }
+
+    /// The rows for reading, as memory holds them.
+    pub fn view(&self) -> RowsView<'_> {
+        let mut view = RowsView { stripes: [&[]; MAX_STRIPES], shift: self.shift, width: 0, stride: 0 };
+        for (rows, stripe) in view.stripes.iter_mut().zip(&self.stripes) {
+            if let Some(stripe) = stripe {
+                (view.width, view.stride) = stripe.shape();
+                *rows = stripe.rows();
+            }
+        }
+        view
+    }
+
+    /// The rows to be changed, as memory holds them. Only rows that [`Lease::row_mut`] lent before count as learned.
+    pub fn cells(&mut self) -> CellsView<'_> {
+        let mut view = CellsView { stripes: [&[]; MAX_STRIPES], shift: self.shift, width: 0, stride: 0 };
+        for (rows, stripe) in view.stripes.iter_mut().zip(&mut self.stripes) {
+            if let Some(stripe) = stripe {
+                (view.width, view.stride) = stripe.shape();
+                *rows = Cell::from_mut(stripe.rows_mut()).as_slice_of_cells();
+            }
+        }
+        view
     }
 
     /// The row of `slot`, `[width]`; its initial values if it was never changed. Empty if its stripe is not leased.

@@ -17,9 +17,11 @@
 mod cut;
 mod lease;
 mod stripe;
+mod view;
 
 pub use cut::CutRows;
 pub use lease::{Lease, StripeSet};
+pub use view::{CellsView, RowsView, View};
 
 use crate::batch::{MAX_BUCKETS, Slot};
 pub use crate::optim::Init;

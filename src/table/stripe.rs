@@ -106,6 +106,21 @@ impl Stripe {
         }
     }
 
+    /// All rows, one every stride.
+    pub(super) fn rows(&self) -> &[f32] {
+        &self.floats[self.base..]
+    }
+
+    /// All rows, one every stride, to be changed.
+    pub(super) fn rows_mut(&mut self) -> &mut [f32] {
+        &mut self.floats[self.base..]
+    }
+
+    /// Width and stride of a row.
+    pub(super) fn shape(&self) -> (usize, usize) {
+        (self.width, self.stride)
+    }
+
     /// The row `[width]`, initial values if it was never touched.
     #[inline]
     pub(super) fn row(&mut self, slot: Slot) -> &[f32] {
