@@ -6,6 +6,7 @@
 //! thread and read by the learner; it is reused, so that steady state allocates nothing.
 
 use crate::example::FeatureError;
+use crate::kernel::{Isa, sort_short};
 use bytemuck::{Pod, Zeroable};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -180,8 +181,13 @@ impl Batch {
 
     /// Adds a feature to the row being built.
     pub(crate) fn push_feature(&mut self, slot: Slot, value: f32, kind: FeatureKind) {
-        let number = u64::from(kind == FeatureKind::Number);
-        self.row.push(u64::from(slot.0) << 33 | number << 32 | u64::from(value.to_bits()));
+        self.row.push(packed(slot, value, kind));
+    }
+
+    /// Adds features to the row being built.
+    #[inline]
+    pub(crate) fn push_features(&mut self, features: impl Iterator<Item = (Slot, f32, FeatureKind)>) {
+        self.row.extend(features.map(|(slot, value, kind)| packed(slot, value, kind)));
     }
 
     /// Sets the id of the row being built.
@@ -247,9 +253,12 @@ impl Batch {
 
     /// Sorts the row by slot, kind and value, and sums duplicates.
     fn append_row(&mut self) -> Result<(), FeatureError> {
-        self.row.sort_unstable();
-        let repeated = self.row.windows(2).any(|pair| slot_of(pair[0]) == slot_of(pair[1]));
-        if repeated || !self.row.iter().all(|&packed| value_of(packed).is_finite()) {
+        sort_short(Isa::best(), &mut self.row);
+        // No early exit: so the loops go several features at a step.
+        let neighbours = self.row.iter().zip(self.row.iter().skip(1));
+        let repeated = neighbours.fold(false, |repeated, (&a, &b)| repeated | (slot_of(a) == slot_of(b)));
+        let finite = self.row.iter().fold(true, |finite, &packed| finite & value_of(packed).is_finite());
+        if repeated || !finite {
             return self.append_summed();
         }
         self.slots.extend(self.row.iter().map(|&packed| slot_of(packed)));
@@ -275,6 +284,12 @@ impl Batch {
         }
         Ok(())
     }
+}
+
+#[inline]
+fn packed(slot: Slot, value: f32, kind: FeatureKind) -> u64 {
+    let number = u64::from(kind == FeatureKind::Number);
+    u64::from(slot.0) << 33 | number << 32 | u64::from(value.to_bits())
 }
 
 fn slot_of(packed: u64) -> Slot {

@@ -9,6 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A place in a source: how many lines and bytes lie before it. For compressed input, bytes are counted after
@@ -83,8 +84,11 @@ struct Span {
 pub struct RecordBatch {
     source: Arc<str>,
     pass: u32,
+    /// Never shrinks, so that its memory is zeroed once; what counts are the first `used` bytes.
     bytes: Vec<u8>,
+    used: usize,
     spans: Vec<Span>,
+    record_bytes: usize,
     end: Position,
 }
 
@@ -94,7 +98,9 @@ impl Default for RecordBatch {
             source: Arc::from(""),
             pass: 0,
             bytes: Vec::new(),
+            used: 0,
             spans: Vec::new(),
+            record_bytes: 0,
             end: Position::default(),
         }
     }
@@ -106,17 +112,47 @@ impl RecordBatch {
     pub fn reset(&mut self, source: &Arc<str>, pass: u32, from: Position) {
         self.source = Arc::clone(source);
         self.pass = pass;
-        self.bytes.clear();
+        self.used = 0;
         self.spans.clear();
+        self.record_bytes = 0;
         self.end = from;
+    }
+
+    /// `count` bytes to read a chunk of input into, behind what is there. Say with [`RecordBatch::fill`] how many came
+    /// and with [`RecordBatch::push_within`] which of them are records: so a record is not copied once more.
+    pub fn space(&mut self, count: usize) -> &mut [u8] {
+        let end = self.used + count;
+        if self.bytes.len() < end {
+            self.bytes.resize(end, 0);
+        }
+        self.bytes.get_mut(self.used..end).unwrap_or_default()
+    }
+
+    /// Notes that `count` bytes were read into [`RecordBatch::space`]; returns where they are.
+    pub fn fill(&mut self, count: usize) -> Range<usize> {
+        let start = self.used;
+        self.used = (start + count).min(self.bytes.len());
+        start..self.used
+    }
+
+    /// The bytes that were read, and those of records pushed since.
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.used).unwrap_or_default()
+    }
+
+    /// Appends the record at `range` of [`RecordBatch::bytes`]; otherwise as [`RecordBatch::push`].
+    pub fn push_within(&mut self, range: Range<usize>, length: u64, at: Position, after: Position) {
+        let (start, end) = (range.start.min(self.used), range.end.min(self.used));
+        self.record_bytes += end.saturating_sub(start);
+        self.spans.push(Span { start, end, length, at, after });
+        self.end = after;
     }
 
     /// Appends a record. `length` is its full length, more than `bytes.len()` if the bytes were cut at the limit.
     pub fn push(&mut self, bytes: &[u8], length: u64, at: Position, after: Position) {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(bytes);
-        self.spans.push(Span { start, end: self.bytes.len(), length, at, after });
-        self.end = after;
+        self.space(bytes.len()).copy_from_slice(bytes);
+        let range = self.fill(bytes.len());
+        self.push_within(range, length, at, after);
     }
 
     /// Notes that the source is consumed up to `end`: blank lines after the last record, for instance.
@@ -146,7 +182,7 @@ impl RecordBatch {
 
     /// Bytes of all records together.
     pub fn byte_len(&self) -> usize {
-        self.bytes.len()
+        self.record_bytes
     }
 
     /// Where reading goes on after this batch.

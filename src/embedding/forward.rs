@@ -2,8 +2,8 @@
 
 use super::{EmbeddingError, FlexiHashEmbedding, expect_len, finite};
 use crate::batch::{Batch, Slot};
-use crate::kernel::{Features, Gathered, Isa, RowList, gather_sum};
-use crate::table::RowsView;
+use crate::kernel::{Features, Isa, RowList, gather_sum};
+use crate::table::{Place, Rows};
 
 /// Floats of table rows that are summed under one lease, about: some ten microseconds.
 pub(super) const FLOATS_A_LEASE: usize = 1 << 18;
@@ -51,14 +51,11 @@ impl FlexiHashEmbedding {
     /// The vectors of `part`, under one lease. A row of an error counts from the part's first.
     fn gather(&self, part: Part<'_>, threads: usize, vectors: &mut [f32]) -> Result<(), EmbeddingError> {
         let dim = self.options.dim;
-        let mut lease = self.lease(part.used().iter().copied());
-        let mut gathered = part.sum(&lease.view(), threads, dim, vectors);
-        if gathered.blank {
-            // Some rows may lack their initial values: make them, and sum again.
-            part.used().iter().for_each(|&slot| _ = lease.row(slot));
-            gathered = part.sum(&lease.view(), threads, dim, vectors);
-        }
-        if gathered.overflow { finite("output", vectors, dim) } else { Ok(()) }
+        let used = part.used();
+        let mut lease = self.lease(used.iter().copied());
+        let places: Vec<Place> = used.iter().map(|&slot| lease.place(slot)).collect();
+        let finite_all = part.sum(&lease.rows(), &places, threads, vectors);
+        if finite_all { Ok(()) } else { finite("output", vectors, dim) }
     }
 }
 
@@ -98,20 +95,22 @@ impl<'b> Part<'b> {
         (Self { offsets: first, ..self }, Self { offsets: rest, ..self })
     }
 
-    /// Sums the rows as memory holds them over `vectors` `[rows, dim]`.
-    fn sum(self, view: &RowsView<'_>, threads: usize, dim: usize, vectors: &mut [f32]) -> Gathered {
+    /// Sums its rows, whose features' places are `places`, over `vectors` `[rows, dim]`. False if a sum is not finite.
+    fn sum(self, rows: &Rows<'_>, places: &[Place], threads: usize, vectors: &mut [f32]) -> bool {
+        let dim = vectors.len() / self.rows().max(1);
         if threads > 1 && self.rows() > 1 {
             let (first, rest) = self.split(self.used().len() / threads);
             let (above, below) = vectors.split_at_mut((first.rows() * dim).min(vectors.len()));
+            let (ours, theirs) = places.split_at(first.used().len().min(places.len()));
             return std::thread::scope(|scope| {
-                let other = scope.spawn(move || rest.sum(view, threads - 1, dim, below));
-                let gathered = first.sum(view, 1, dim, above);
-                gathered.and(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                let other = scope.spawn(move || rest.sum(rows, theirs, threads - 1, below));
+                let finite = first.sum(rows, ours, 1, above);
+                finite & other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
             });
         }
-        let rows = RowList::new(dim, self.used().iter().map(|&slot| view.row(slot)));
-        debug_assert!(rows.is_some(), "the lease holds every row");
-        rows.map_or_else(Gathered::default, |rows| gather_sum(Isa::best(), &rows, self.features(), vectors))
+        let list = RowList::new(dim, places.iter().map(|&place| rows.row(place)));
+        debug_assert!(list.is_some(), "the lease holds every row");
+        list.is_none_or(|list| gather_sum(Isa::best(), &list, self.features(), vectors))
     }
 }
 

@@ -15,14 +15,20 @@ mod math;
 #[cfg(target_arch = "x86_64")]
 mod register;
 mod rows;
+mod scan;
 mod scatter;
+mod sip;
+mod sort;
 
-pub use gather::{Features, Gathered, gather_sum};
+pub use gather::{Features, gather_sum};
 pub use isa::Isa;
 pub use list::{RowCells, RowList};
 pub use math::{exp, sigmoid};
 pub use rows::{add_scaled, prefetch};
+pub use scan::{Quotes, text};
 pub use scatter::{Overflow, scatter_add};
+pub use sip::{CELL_BYTES, Cell, SIP_LANES, siphash_1_3_lanes};
+pub use sort::sort_short;
 
 /// Lanes of a row that the self-tuning learner works on side by side.
 pub const LANES: usize = 8;

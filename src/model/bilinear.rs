@@ -23,7 +23,7 @@ const VARIANCE_MAX: f32 = 1e12;
 #[derive(Debug, Clone, PartialEq)]
 pub struct BilinearMixture<const K: usize> {
     frame: Frame,
-    mixers: Mixers<EXPERTS, MIXERS>,
+    mixers: Mixers<EXPERTS, EXPERTS, MIXERS>,
     lane_errors: [f32; LANES],
     machine_errors: [f32; MACHINES],
 }
@@ -52,6 +52,7 @@ impl<const K: usize> BilinearMixture<K> {
     }
 
     /// Score and variance of machine `m`, and its factor sums scaled.
+    #[inline(always)]
     fn machine(&self, sums: &BilinearSums<K>, m: usize, scale: f32) -> (f32, f32, [f32; K]) {
         let sums = &sums.machines[m];
         let (second, third) = (scale * scale, scale * scale * scale);
@@ -76,6 +77,7 @@ impl<const K: usize> Head for BilinearMixture<K> {
         self.frame.examples
     }
 
+    #[inline(always)]
     fn forward(&self, sums: &BilinearSums<K>) -> BilinearForward<K> {
         let scale = (ROWS / sums.rows.max(1.0)).sqrt().min(1.0);
         let lanes = lane_scores(&self.frame, &sums.lanes);
@@ -94,10 +96,12 @@ impl<const K: usize> Head for BilinearMixture<K> {
         BilinearForward { lanes, machines, variances, factors, scale, experts, mixed }
     }
 
+    #[inline(always)]
     fn prediction(&self, forward: &BilinearForward<K>) -> f64 {
         self.frame.prediction(forward.mixed.score)
     }
 
+    #[inline(always)]
     fn learn(
         &mut self,
         sums: &BilinearSums<K>,

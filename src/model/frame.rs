@@ -78,18 +78,19 @@ impl Frame {
     }
 
     /// A score within its bounds.
-    #[inline]
+    #[inline(always)]
     pub(super) fn clip(&self, score: f32) -> f32 {
         let limit = if self.is_standard() { STANDARD_MAX } else { SCORE_MAX };
         score.max(-limit).min(limit)
     }
 
     /// Whether a doubtful expert's score should be shrunk before it is mixed: log-odds are (MacKay 1992).
-    #[inline]
+    #[inline(always)]
     pub(super) fn shrinks(&self) -> bool {
         matches!(self.loss, Loss::Logistic | Loss::Hinge)
     }
 
+    #[inline(always)]
     fn is_standard(&self) -> bool {
         matches!(self.loss, Loss::Squared | Loss::Quantile(_))
     }
@@ -107,6 +108,7 @@ impl Frame {
     }
 
     /// The prediction that a mixed score stands for.
+    #[inline(always)]
     pub(super) fn prediction(&self, score: f64) -> f64 {
         match self.loss {
             Loss::Logistic => self.loss.link(score.clamp(-LOG_ODDS_MAX, LOG_ODDS_MAX)),
@@ -124,6 +126,7 @@ impl Frame {
     }
 
     /// Takes in the label of a record that counts `weight` times.
+    #[inline(always)]
     pub(super) fn see(&mut self, label: f32, weight: f32) -> Seen {
         let label = f64::from(label);
         let (log_mean, dispersion) = match self.loss {
@@ -154,7 +157,7 @@ impl Frame {
     }
 
     /// What each expert is told. `errors`: their running errors, updated.
-    #[inline]
+    #[inline(always)]
     pub(super) fn respond<const N: usize>(
         &self,
         seen: &Seen,
@@ -177,6 +180,7 @@ impl Frame {
     }
 
     /// Curvature to add for each unit of the gradient; 0 for weights up to 1.
+    #[inline(always)]
     fn brake(&self, weight: f32) -> f64 {
         if self.shrinks() { (f64::from(weight) - 1.0).max(0.0) / MOVE } else { 0.0 }
     }
@@ -186,6 +190,7 @@ impl Frame {
     }
 
     /// Gradient, curvature and loss of the mixed score. Call [`Frame::note_before`] first.
+    #[inline(always)]
     pub(super) fn respond_mixed(&self, seen: &Seen, score: f64, weighed: bool) -> (f64, f64, f64) {
         let weight = seen.weight.min(MIXER_IMPORTANCE_MAX);
         let (gradient, curvature, loss) = self.derivatives(seen, score, weighed);
@@ -193,6 +198,7 @@ impl Frame {
         (gradient * weight, curvature * weight + brake * gradient.abs(), loss * weight)
     }
 
+    #[inline(always)]
     fn derivatives(&self, seen: &Seen, score: f64, weighed: bool) -> (f64, f64, f64) {
         let loss = |prediction, label| if weighed { self.loss.value(prediction, label) } else { 0.0 };
         let z = f64::from(seen.z);
@@ -226,6 +232,7 @@ impl Frame {
     }
 
     /// Takes the error of the mixed score into its running average, where the mixers' step needs it.
+    #[inline(always)]
     pub(super) fn note_before(&mut self, seen: &Seen, score: f64) {
         if self.is_standard() {
             self.note_error(seen, score);
@@ -233,6 +240,7 @@ impl Frame {
     }
 
     /// The same for poisson, whose dispersion is that before the record.
+    #[inline(always)]
     pub(super) fn note_after(&mut self, seen: &Seen, score: f64) {
         if self.loss == Loss::Poisson {
             self.note_error(seen, score);
@@ -269,7 +277,7 @@ impl Frame {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn logistic<const N: usize>(seen: &Seen, scores: &Scores<N>) -> Response<N> {
     let (p, y) = (kernel::sigmoid(scores.mixed), seen.label as f32);
     let gradient = p.map(|p| p - y);

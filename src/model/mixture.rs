@@ -7,6 +7,7 @@ use crate::kernel::LANES;
 use crate::optim::{KALMAN_FROM, LaneStep, LaneSums};
 
 const EXPERTS: usize = LANES + 1;
+const PADDED: usize = 12;
 /// π/8 (MacKay 1992): log-odds with variance V count for 1/√(1 + πV/8).
 #[expect(clippy::approx_constant, reason = "stored models were learned with these four digits")]
 const SHRINK: f32 = 0.3927;
@@ -19,7 +20,7 @@ const DRIFT: f64 = 1e-6;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mixture {
     frame: Frame,
-    mixers: Mixers<EXPERTS, 1>,
+    mixers: Mixers<EXPERTS, PADDED, 1>,
     errors: [f32; LANES],
 }
 
@@ -41,7 +42,7 @@ impl Mixture {
 }
 
 /// Lane scores within their bounds, and as they enter a mixer.
-#[inline]
+#[inline(always)]
 pub(super) fn lane_scores(frame: &Frame, sums: &LaneSums) -> Scores<LANES> {
     let raw = sums.scores.map(|score| frame.clip(score));
     let mut mixed = raw;
@@ -54,7 +55,7 @@ pub(super) fn lane_scores(frame: &Frame, sums: &LaneSums) -> Scores<LANES> {
 }
 
 /// What the lanes' rows are told.
-#[inline]
+#[inline(always)]
 pub(super) fn lane_step(sums: &LaneSums, response: &Response<LANES>) -> LaneStep {
     let Response { gradient, curvature } = *response;
     let mut step =
@@ -78,7 +79,7 @@ impl Head for Mixture {
         self.frame.examples
     }
 
-    #[inline]
+    #[inline(always)]
     fn forward(&self, sums: &LaneSums) -> Forward {
         let lanes = lane_scores(&self.frame, sums);
         let mut experts = [0.0; EXPERTS];
@@ -90,11 +91,12 @@ impl Head for Mixture {
         Forward { lanes, experts, mixed }
     }
 
+    #[inline(always)]
     fn prediction(&self, forward: &Forward) -> f64 {
         self.frame.prediction(forward.mixed.score)
     }
 
-    #[inline]
+    #[inline(always)]
     fn learn(&mut self, sums: &LaneSums, forward: &Forward, label: f32, weight: f32) -> LaneStep {
         let weight = weight.min(IMPORTANCE_MAX);
         let seen = self.frame.see(label, weight);

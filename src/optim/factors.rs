@@ -48,6 +48,7 @@ impl FactorSums {
 impl RowRule for Factors {
     type Sums = FactorSums;
     type Step = FactorStep;
+    type Kept = ();
 
     fn width(&self) -> usize {
         self.rule.floats() * (1 + self.dim)
@@ -76,7 +77,14 @@ impl RowRule for Factors {
             sums.squares += xv * xv;
         }
     }
-    fn update(&self, row: &mut [f32], input: Input, sums: &FactorSums, step: &FactorStep) -> bool {
+    fn keep(&self, _: &[f32]) {}
+    fn update(
+        &self,
+        row: &mut [f32],
+        (input, ()): (Input, ()),
+        sums: &FactorSums,
+        step: &FactorStep,
+    ) -> bool {
         let (x, u) = (f64::from(input.x), f64::from(input.u));
         let mut finite = self.step(row, 0, step.gradient * x, step.rate);
         for (f, sum) in sums.factors.iter().enumerate() {

@@ -138,6 +138,7 @@ impl RowRule for Plain {
     /// The score, Σ x·w.
     type Sums = f64;
     type Step = PlainStep;
+    type Kept = ();
 
     fn width(&self) -> usize {
         self.rule.floats()
@@ -148,12 +149,13 @@ impl RowRule for Plain {
     fn reset(&self, sums: &mut f64) {
         *sums = 0.0;
     }
-    #[inline]
+    #[inline(always)]
     fn gather(&self, row: &[f32], input: Input, sums: &mut f64) {
         *sums += f64::from(input.x) * f64::from(self.rule.weight(row));
     }
-    #[inline]
-    fn update(&self, row: &mut [f32], input: Input, _: &f64, step: &PlainStep) -> bool {
+    fn keep(&self, _: &[f32]) {}
+    #[inline(always)]
+    fn update(&self, row: &mut [f32], (input, ()): (Input, ()), _: &f64, step: &PlainStep) -> bool {
         self.rule.step(row, step.gradient * f64::from(input.x), step.rate)
     }
     fn weight(&self, row: &[f32]) -> f32 {

@@ -1,11 +1,18 @@
 //! A set of stripes held at once: the only way to a row.
+//!
+//! One row at a time is read and changed by its slot ([`Lease::row`], [`Lease::row_mut`]). Who visits rows many times
+//! finds them first: [`Lease::place`] and [`Lease::place_mut`] say where the rows of a run of records lie, and
+//! [`Lease::rows`] then gives them by place, without another look at index, flags and locks.
 
 use super::MAX_STRIPES;
-use super::stripe::Stripe;
-use super::view::{CellsView, RowsView};
+use super::stripe::{Shape, Stripe};
 use crate::batch::Slot;
+use crate::kernel::prefetch;
 use crate::sync::{AtomicUsize, MutexGuard, Ordering};
 use std::cell::Cell;
+
+/// Bits of a place that say where in its stripe a row lies; the rest say which stripe.
+const POSITION_BITS: u32 = 26;
 
 /// A set of stripes, by index.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -34,26 +41,60 @@ impl StripeSet {
     }
 }
 
+/// Where a row of a table lies: for ever, for rows do not move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place(u32);
+
+impl Place {
+    /// Of a row that was never changed and holds zeros.
+    pub const FRESH: Self = Self(u32::MAX);
+
+    #[inline(always)]
+    fn new(stripe: u32, position: usize) -> Self {
+        debug_assert!(position < 1 << POSITION_BITS);
+        Self(stripe << POSITION_BITS | position as u32)
+    }
+
+    #[inline(always)]
+    fn stripe(self) -> usize {
+        (self.0 >> POSITION_BITS) as usize
+    }
+
+    #[inline(always)]
+    fn position(self) -> usize {
+        (self.0 & ((1 << POSITION_BITS) - 1)) as usize
+    }
+}
+
+/// What leases of a table share.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms<'a> {
+    pub(super) shift: u32,
+    pub(super) aside: &'a AtomicUsize,
+    /// A row that was never changed, `[width]`, and its side column `[side]`, one after the other.
+    pub(super) fresh: &'a [f32],
+    pub(super) shape: Shape,
+}
+
 /// Exclusive access to the rows of some stripes until it is dropped.
 #[derive(Debug)]
 pub struct Lease<'a> {
     stripes: [Option<MutexGuard<'a, Stripe>>; MAX_STRIPES],
-    shift: u32,
-    aside: &'a AtomicUsize,
+    terms: Terms<'a>,
 }
 
 impl<'a> Lease<'a> {
-    pub(super) fn empty(shift: u32, aside: &'a AtomicUsize) -> Self {
-        Self { stripes: [const { None }; MAX_STRIPES], shift, aside }
+    pub(super) fn empty(terms: Terms<'a>) -> Self {
+        Self { stripes: [const { None }; MAX_STRIPES], terms }
     }
 
     pub(super) fn hold(&mut self, index: usize, guard: MutexGuard<'a, Stripe>) {
         self.stripes[index] = Some(guard);
     }
 
-    #[inline]
+    #[inline(always)]
     fn stripe(&mut self, slot: Slot) -> Option<&mut Stripe> {
-        let stripe = self.stripes.get_mut((slot.0 >> self.shift) as usize)?.as_deref_mut();
+        let stripe = self.stripes.get_mut((slot.0 >> self.terms.shift) as usize)?.as_deref_mut();
         debug_assert!(stripe.is_some(), "the stripe of {slot:?} is not leased");
         stripe
     }
@@ -61,57 +102,164 @@ impl<'a> Lease<'a> {
     /// Starts fetching the row of `slot` into the cache.
     #[inline]
     pub fn prefetch(&self, slot: Slot) {
-        let stripe = self.stripes.get((slot.0 >> self.shift) as usize);
+        let stripe = self.stripes.get((slot.0 >> self.terms.shift) as usize);
         if let Some(Some(stripe)) = stripe {
             stripe.prefetch(slot);
         }
     }
 
-    /// The rows for reading, as memory holds them.
-    pub fn view(&self) -> RowsView<'_> {
-        let mut view = RowsView { stripes: [&[]; MAX_STRIPES], shift: self.shift, width: 0, stride: 0 };
-        for (rows, stripe) in view.stripes.iter_mut().zip(&self.stripes) {
-            if let Some(stripe) = stripe {
-                (view.width, view.stride) = stripe.shape();
-                *rows = stripe.rows();
-            }
+    /// Starts fetching what says where the row of `slot` lies.
+    #[inline(always)]
+    pub fn prefetch_place(&self, slot: Slot) {
+        let stripe = self.stripes.get((slot.0 >> self.terms.shift) as usize);
+        if let Some(Some(stripe)) = stripe {
+            stripe.prefetch_index(slot);
         }
-        view
-    }
-
-    /// The rows to be changed, as memory holds them. Only rows that [`Lease::row_mut`] lent before count as learned.
-    pub fn cells(&mut self) -> CellsView<'_> {
-        let mut view = CellsView { stripes: [&[]; MAX_STRIPES], shift: self.shift, width: 0, stride: 0 };
-        for (rows, stripe) in view.stripes.iter_mut().zip(&mut self.stripes) {
-            if let Some(stripe) = stripe {
-                (view.width, view.stride) = stripe.shape();
-                *rows = Cell::from_mut(stripe.rows_mut()).as_slice_of_cells();
-            }
-        }
-        view
     }
 
     /// The row of `slot`, `[width]`; its initial values if it was never changed. Empty if its stripe is not leased.
     #[inline]
     pub fn row(&mut self, slot: Slot) -> &[f32] {
-        self.stripe(slot).map_or(&[], |stripe| stripe.row(slot))
+        let Terms { fresh, shape, .. } = self.terms;
+        let Some(stripe) = self.stripe(slot) else { return &[] };
+        match stripe.position(slot) {
+            Some(position) => stripe.row(position),
+            None => fresh.get(..shape.width).unwrap_or_default(),
+        }
     }
 
     /// The side column of `slot`, `[side]`.
     #[inline]
     pub fn side(&mut self, slot: Slot) -> &[f32] {
-        self.stripe(slot).map_or(&[], |stripe| stripe.side(slot))
+        let Terms { fresh, shape, .. } = self.terms;
+        let Some(stripe) = self.stripe(slot) else { return &[] };
+        match stripe.position(slot) {
+            Some(position) => stripe.side(position),
+            None => fresh.get(shape.width..).unwrap_or_default(),
+        }
     }
 
     /// The row `[width]` and side column `[side]` of `slot`, to be changed: the row counts as learned from now on.
     #[inline]
     pub fn row_mut(&mut self, slot: Slot) -> (&mut [f32], &mut [f32]) {
-        let aside = self.aside;
+        let aside = self.terms.aside;
         let Some(stripe) = self.stripe(slot) else { return (&mut [], &mut []) };
-        let (row, side, saved) = stripe.row_mut(slot);
+        let Some((position, saved)) = stripe.position_mut(slot) else { return (&mut [], &mut []) };
         if saved {
             aside.fetch_add(1, Ordering::Relaxed);
         }
-        (row, side)
+        stripe.row_mut(position)
+    }
+
+    /// Where the row of `slot` lies, to be read.
+    #[inline(always)]
+    pub fn place(&mut self, slot: Slot) -> Place {
+        let stripe = slot.0 >> self.terms.shift;
+        let position = self.stripe(slot).and_then(|stripe| stripe.position(slot));
+        position.map_or(Place::FRESH, |position| Place::new(stripe, position))
+    }
+
+    /// Where the row of `slot` lies, to be changed: it counts as learned from now on.
+    #[inline(always)]
+    pub fn place_mut(&mut self, slot: Slot) -> Place {
+        let (index, aside) = (slot.0 >> self.terms.shift, self.terms.aside);
+        let found = self.stripe(slot).and_then(|stripe| stripe.position_mut(slot));
+        let Some((position, saved)) = found else { return Place::FRESH };
+        if saved {
+            aside.fetch_add(1, Ordering::Relaxed);
+        }
+        Place::new(index, position)
+    }
+
+    /// The leased rows by place.
+    pub fn rows(&mut self) -> Rows<'_> {
+        let Terms { fresh, shape, .. } = self.terms;
+        let mut rows: [&mut [f32]; MAX_STRIPES] = std::array::from_fn(|_| Default::default());
+        let mut sides: [&mut [f32]; MAX_STRIPES] = std::array::from_fn(|_| Default::default());
+        for ((rows, sides), stripe) in rows.iter_mut().zip(&mut sides).zip(&mut self.stripes) {
+            if let Some(stripe) = stripe {
+                (*rows, *sides) = stripe.all_mut();
+            }
+        }
+        Rows { rows, sides, shape, fresh }
+    }
+}
+
+/// Leased rows, by place. A place of a stripe that is not leased has no row: it reads as one never changed.
+#[derive(Debug)]
+pub struct Rows<'a> {
+    rows: [&'a mut [f32]; MAX_STRIPES],
+    sides: [&'a mut [f32]; MAX_STRIPES],
+    shape: Shape,
+    fresh: &'a [f32],
+}
+
+impl Rows<'_> {
+    /// The row `[width]`.
+    #[inline(always)]
+    pub fn row(&self, place: Place) -> &[f32] {
+        let start = place.position() * self.shape.stride;
+        let row = self.rows.get(place.stripe()).and_then(|rows| rows.get(start..start + self.shape.width));
+        row.unwrap_or_else(|| self.fresh.get(..self.shape.width).unwrap_or_default())
+    }
+
+    /// The rows of many features at a time, to be changed by this thread.
+    pub fn cells(&mut self) -> RowsCells<'_> {
+        let mut rows: [&[Cell<f32>]; MAX_STRIPES] = [&[]; MAX_STRIPES];
+        for (cells, floats) in rows.iter_mut().zip(&mut self.rows) {
+            *cells = Cell::from_mut(&mut **floats).as_slice_of_cells();
+        }
+        RowsCells { rows, shape: self.shape }
+    }
+
+    /// The row `[width]`, to be changed; its place is from [`Lease::place_mut`]. Empty for a row never changed.
+    #[inline(always)]
+    pub fn row_mut(&mut self, place: Place) -> &mut [f32] {
+        let start = place.position() * self.shape.stride;
+        let rows = self.rows.get_mut(place.stripe());
+        rows.and_then(|rows| rows.get_mut(start..start + self.shape.width)).unwrap_or_default()
+    }
+
+    /// The side column `[side]`.
+    #[inline(always)]
+    pub fn side(&self, place: Place) -> &[f32] {
+        let start = place.position() * self.shape.side;
+        let side = self.sides.get(place.stripe()).and_then(|sides| sides.get(start..start + self.shape.side));
+        side.unwrap_or_else(|| self.fresh.get(self.shape.width..).unwrap_or_default())
+    }
+
+    /// The side column `[side]`, to be changed; its place is from [`Lease::place_mut`].
+    #[inline(always)]
+    pub fn side_mut(&mut self, place: Place) -> &mut [f32] {
+        let start = place.position() * self.shape.side;
+        let sides = self.sides.get_mut(place.stripe());
+        sides.and_then(|sides| sides.get_mut(start..start + self.shape.side)).unwrap_or_default()
+    }
+
+    /// Starts fetching the row into the cache.
+    #[inline(always)]
+    pub fn prefetch(&self, place: Place) {
+        for line in self.row(place).chunks(16) {
+            if let Some(first) = line.first() {
+                prefetch(first);
+            }
+        }
+    }
+}
+
+/// Leased rows by place, several of them, or one several times, to be changed together.
+#[derive(Debug)]
+pub struct RowsCells<'a> {
+    rows: [&'a [Cell<f32>]; MAX_STRIPES],
+    shape: Shape,
+}
+
+impl<'a> RowsCells<'a> {
+    /// The row `[width]`; its place is from [`Lease::place_mut`]. Empty for a row never changed.
+    #[inline(always)]
+    pub fn row(&self, place: Place) -> &'a [Cell<f32>] {
+        let start = place.position() * self.shape.stride;
+        let row = self.rows.get(place.stripe()).and_then(|rows| rows.get(start..start + self.shape.width));
+        row.unwrap_or_default()
     }
 }

@@ -17,16 +17,15 @@
 mod cut;
 mod lease;
 mod stripe;
-mod view;
 
 pub use cut::CutRows;
-pub use lease::{Lease, StripeSet};
-pub use view::{CellsView, RowsView, View};
+pub use lease::{Lease, Place, Rows, RowsCells, StripeSet};
 
 use crate::batch::{MAX_BUCKETS, Slot};
 pub use crate::optim::Init;
 use crate::sync::{AtomicUsize, Mutex, Ordering, lock};
-use stripe::{ROWS_PER_WORD, Stripe};
+use lease::Terms;
+use stripe::{ROWS_PER_WORD, Shape, Stripe};
 
 /// Most stripes of a table: a set of them is one word.
 pub const MAX_STRIPES: usize = 64;
@@ -74,6 +73,8 @@ pub struct Table {
     stripes: Box<[Mutex<Stripe>]>,
     shift: u32,
     aside: AtomicUsize,
+    /// A row never changed, where that is zeros, and its side column.
+    fresh: Box<[f32]>,
 }
 
 impl std::fmt::Debug for Table {
@@ -95,7 +96,8 @@ impl Table {
             Stripe::new(&options, first, per_stripe.min(rows - first) as usize).map(Mutex::new)
         });
         let stripes = stripes.collect::<Result<Box<[_]>, _>>()?;
-        Ok(Self { options, stripes, shift: per_stripe.trailing_zeros(), aside: AtomicUsize::new(0) })
+        let fresh = vec![0.0; width + options.side].into_boxed_slice();
+        Ok(Self { options, stripes, shift: per_stripe.trailing_zeros(), aside: AtomicUsize::new(0), fresh })
     }
 
     /// Shape and initial values.
@@ -116,7 +118,8 @@ impl Table {
 
     /// Locks the stripes of `set`, in ascending order.
     pub fn lease(&self, set: StripeSet) -> Lease<'_> {
-        let mut lease = Lease::empty(self.shift, &self.aside);
+        let (aside, shape) = (&self.aside, Shape::new(&self.options));
+        let mut lease = Lease::empty(Terms { shift: self.shift, aside, fresh: &self.fresh, shape });
         for index in set.iter() {
             if let Some(stripe) = self.stripes.get(index) {
                 lease.hold(index, lock(stripe));

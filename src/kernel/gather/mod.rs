@@ -39,25 +39,9 @@ impl Features<'_> {
     }
 }
 
-/// What a gather met on its way.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Gathered {
-    /// An element of the output is infinite or NaN.
-    pub overflow: bool,
-    /// A row began with +0.0 twice. Where rows hold zeros until their initial values are made, it may be such a row.
-    pub blank: bool,
-}
-
-impl Gathered {
-    /// What two gathers met together.
-    pub fn and(self, other: Self) -> Self {
-        Self { overflow: self.overflow | other.overflow, blank: self.blank | other.blank }
-    }
-}
-
 /// Writes the sums of `features` over `out` `[records, dim]`; row i of `rows` is that of the i-th feature. A feature
-/// without row or value counts as zero.
-pub fn gather_sum(isa: Isa, rows: &RowList<'_>, features: Features<'_>, out: &mut [f32]) -> Gathered {
+/// without row or value counts as zero. False if an element of the output is infinite or NaN.
+pub fn gather_sum(isa: Isa, rows: &RowList<'_>, features: Features<'_>, out: &mut [f32]) -> bool {
     match isa.level() {
         Level::Scalar => plain(rows, features, out),
         #[cfg(target_arch = "x86_64")]
@@ -70,8 +54,8 @@ pub fn gather_sum(isa: Isa, rows: &RowList<'_>, features: Features<'_>, out: &mu
 }
 
 #[inline(always)]
-fn plain(rows: &RowList<'_>, features: Features<'_>, out: &mut [f32]) -> Gathered {
-    let (dim, mut found) = (rows.dim(), Gathered::default());
+fn plain(rows: &RowList<'_>, features: Features<'_>, out: &mut [f32]) -> bool {
+    let (dim, mut finite) = (rows.dim(), true);
     let count = rows.len().min(features.values.len());
     for (sum, record) in out.chunks_exact_mut(dim.max(1)).zip(features.records(count)) {
         sum.fill(0.0);
@@ -79,12 +63,11 @@ fn plain(rows: &RowList<'_>, features: Features<'_>, out: &mut [f32]) -> Gathere
             fetch(rows.addresses()[i + distance(dim)], dim);
             // SAFETY: the list has checked that each of its rows has `dim` floats, borrowed as long as it lives.
             let row = unsafe { std::slice::from_raw_parts(rows.addresses()[i], dim) };
-            found.blank |= row.iter().take(2).all(|first| first.to_bits() == 0);
             for (sum, weight) in sum.iter_mut().zip(row) {
                 *sum += features.values[i] * weight;
             }
         }
-        found.overflow |= sum.iter().fold(false, |any, value| any | !value.is_finite());
+        finite &= sum.iter().fold(true, |all, value| all & value.is_finite());
     }
-    found
+    finite
 }

@@ -50,16 +50,15 @@ fn sums_have_the_same_bits_on_every_instruction_set_at_every_dim() {
         let sums = expected(&rows, features, dim);
         for isa in Isa::available() {
             let mut out = vec![f32::NAN; records * dim + 1];
-            let gathered = gather_sum(isa, &list, features, &mut out);
+            assert!(gather_sum(isa, &list, features, &mut out), "{} at dim {dim}", isa.name());
             assert_eq!(bits(&out[..records * dim]), bits(&sums), "{} at dim {dim}", isa.name());
             assert!(out[records * dim].is_nan(), "nothing is written beyond");
-            assert_eq!(gathered, Gathered { overflow: false, blank: false }, "{} at dim {dim}", isa.name());
         }
     }
 }
 
 #[test]
-fn an_overflow_is_seen_in_any_column_and_an_empty_start_in_any_row() {
+fn what_is_not_finite_is_seen_in_any_column() {
     let features = Features { offsets: &[0, 2, 3], values: &[1.0, 2.0, 1.0] };
     for dim in DIMS {
         for bad in [f32::MAX, f32::INFINITY, f32::NEG_INFINITY, f32::NAN] {
@@ -68,19 +67,10 @@ fn an_overflow_is_seen_in_any_column_and_an_empty_start_in_any_row() {
                 table[dim + column] = bad;
                 let list = RowList::new(dim, table.chunks(dim)).unwrap();
                 for isa in Isa::available() {
-                    let gathered = gather_sum(isa, &list, features, &mut vec![0.0; 2 * dim]);
+                    let finite = gather_sum(isa, &list, features, &mut vec![0.0; 2 * dim]);
                     let place = format!("{bad} in column {column} of {dim}, {}", isa.name());
-                    assert_eq!(gathered, Gathered { overflow: true, blank: false }, "{place}");
+                    assert!(!finite, "{place}");
                 }
-            }
-        }
-        for (first, blank) in [(0.0, true), (-0.0, false), (f32::MIN_POSITIVE / 2.0, false)] {
-            let mut table = vec![1.0; 3 * dim];
-            table[2 * dim..].iter_mut().take(2).for_each(|value| *value = first);
-            let list = RowList::new(dim, table.chunks(dim)).unwrap();
-            for isa in Isa::available() {
-                let gathered = gather_sum(isa, &list, features, &mut vec![0.0; 2 * dim]);
-                assert_eq!(gathered, Gathered { overflow: false, blank }, "{first} at {dim}, {}", isa.name());
             }
         }
     }

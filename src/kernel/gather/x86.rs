@@ -1,12 +1,12 @@
 //! The same sums with a record's vector in registers, 256 or 512 bits wide.
 
-use super::{Features, Gathered, plain};
+use super::{Features, plain};
 use crate::kernel::list::{RowList, distance, fetch};
 use crate::kernel::register::Register;
 use std::arch::x86_64::{__m256, __m512};
 
 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
-pub(super) fn avx2(rows: &RowList<'_>, features: Features<'_>, out: &mut [f32]) -> Gathered {
+pub(super) fn avx2(rows: &RowList<'_>, features: Features<'_>, out: &mut [f32]) -> bool {
     // SAFETY: this function's callers have AVX2. Sixteen registers: eight for the sum, the rest to work with.
     unsafe {
         match rows.dim() {
@@ -22,7 +22,7 @@ pub(super) fn avx2(rows: &RowList<'_>, features: Features<'_>, out: &mut [f32]) 
 }
 
 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt,avx512f,avx512bw,avx512dq,avx512vl")]
-pub(super) fn avx512(rows: &RowList<'_>, features: Features<'_>, out: &mut [f32]) -> Gathered {
+pub(super) fn avx512(rows: &RowList<'_>, features: Features<'_>, out: &mut [f32]) -> bool {
     // SAFETY: this function's callers have AVX-512. Thirty-two registers: sixteen for the sum at most.
     unsafe {
         match rows.dim() {
@@ -44,12 +44,11 @@ unsafe fn gather<V: Register, const N: usize, const BLOCKS: usize>(
     rows: &RowList<'_>,
     features: Features<'_>,
     out: &mut [f32],
-) -> Gathered {
+) -> bool {
     let (block, dim) = (N * V::LANES, N * BLOCKS * V::LANES);
     debug_assert_eq!(rows.dim(), dim);
     // SAFETY: the caller has V's instruction set, here and below.
     let mut seen = unsafe { V::none() };
-    let mut blank = false;
     let count = rows.len().min(features.values.len());
     let (rows, values) = (rows.addresses().as_ptr(), features.values.as_ptr());
     for (sum, record) in out.chunks_exact_mut(dim).zip(features.records(count)) {
@@ -63,11 +62,9 @@ unsafe fn gather<V: Register, const N: usize, const BLOCKS: usize>(
                 let value = unsafe { *values.add(i) };
                 if part == 0 {
                     fetch(ahead, dim);
-                    // SAFETY: a row of the list has `dim` floats.
-                    blank |= unsafe { row.cast::<u64>().read_unaligned() } == 0;
                 }
                 for (n, lanes) in lanes.iter_mut().enumerate() {
-                    // SAFETY: as above; this is register part · N + n of N · BLOCKS.
+                    // SAFETY: a row of the list has `dim` floats; this is register part · N + n of N · BLOCKS.
                     let x = unsafe { V::load(row.add(part * block + n * V::LANES)) };
                     // SAFETY: as above.
                     *lanes = unsafe { lanes.add_scaled(value, x) };
@@ -82,5 +79,5 @@ unsafe fn gather<V: Register, const N: usize, const BLOCKS: usize>(
         }
     }
     // SAFETY: as above.
-    Gathered { overflow: unsafe { V::any(seen) }, blank }
+    !unsafe { V::any(seen) }
 }

@@ -88,7 +88,6 @@ pub struct LinesSource {
     /// The input that is opened next.
     next: usize,
     current: Option<Current>,
-    chunk: Vec<u8>,
 }
 
 impl fmt::Debug for LinesSource {
@@ -135,8 +134,7 @@ impl LinesSource {
                 return Err(failure(&input.name, what, None));
             }
         }
-        let chunk = vec![0; options.batch_bytes.max(1)];
-        Ok(Self { options, inputs, pass: 0, next: 0, current: None, chunk })
+        Ok(Self { options, inputs, pass: 0, next: 0, current: None })
     }
 
     /// Opens the next input, in the next pass if this one is complete. False at the very end.
@@ -167,7 +165,7 @@ impl LinesSource {
         if let Some(input) = self.inputs.get(current.index) {
             batch.reset(&input.name, self.pass, current.splitter.position());
         }
-        let count = match current.input.read(&mut self.chunk) {
+        let count = match current.input.read(batch.space(self.options.batch_bytes.max(1))) {
             Ok(count) => count,
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
                 self.current = Some(current);
@@ -181,8 +179,8 @@ impl LinesSource {
         }
         let drop = current.discard.min(count as u64);
         current.discard -= drop;
-        let fresh = self.chunk.get(drop as usize..count).unwrap_or_default();
-        current.splitter.split(fresh, batch);
+        let chunk = batch.fill(count);
+        current.splitter.split(chunk.start + drop as usize..chunk.end, batch);
         self.current = Some(current);
         Ok(Fetch::Records)
     }

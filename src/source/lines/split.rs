@@ -1,10 +1,11 @@
 //! Chunks of bytes to records: the line discipline, without I/O.
 //!
 //! A line ends with `\n`; one `\r` before it goes too. Lines of nothing but JSON's white space are counted and skipped.
-//! A byte order mark at the very start is skipped. What lies in one chunk is copied once, into the batch; only the
-//! beginning of a record that goes on in the next chunk is kept here, and never more of it than the record limit.
+//! A byte order mark at the very start is skipped. A chunk is read into the batch, and what lies in it whole stays where it
+//! is; only the beginning of a record that goes on in the next chunk is kept here, and never more of it than the record limit.
 
 use crate::record::{Position, RecordBatch};
+use std::ops::Range;
 
 /// Bytes of an oversized record that are handed over: enough to recognise it in a dead letter.
 pub const CUT_BYTES: usize = 4096;
@@ -66,21 +67,29 @@ impl Splitter {
         self.head.capacity()
     }
 
-    /// Appends the records that end in `chunk` to `batch`.
-    pub(super) fn split(&mut self, mut chunk: &[u8], batch: &mut RecordBatch) {
-        while let Some(end) = memchr::memchr(b'\n', chunk) {
-            let (line, rest) = chunk.split_at(end);
-            self.end_line(line, 1, batch);
-            chunk = rest.get(1..).unwrap_or_default();
+    /// Appends the records that end in `chunk`, a range of the batch's bytes.
+    pub(super) fn split(&mut self, chunk: Range<usize>, batch: &mut RecordBatch) {
+        let mut start = chunk.start;
+        while let Some(tail) = rest(batch, start..chunk.end)
+            && let Some(length) = memchr::memchr(b'\n', tail)
+        {
+            let end = start + length;
+            if self.length == 0 && self.skip == 0 {
+                self.end_whole(start..end, batch);
+            } else {
+                self.keep(tail.get(..length).unwrap_or(tail));
+                self.end_kept(1, batch);
+            }
+            start = end + 1;
         }
-        self.keep(chunk);
+        self.keep(rest(batch, start..chunk.end).unwrap_or_default());
         batch.set_end(self.position());
     }
 
     /// Ends the stream: a last line without a line end counts as one.
     pub(super) fn finish(&mut self, batch: &mut RecordBatch) {
         if self.length > 0 {
-            self.end_line(&[], 0, batch);
+            self.end_kept(0, batch);
         }
         batch.set_end(self.position());
     }
@@ -109,33 +118,48 @@ impl Splitter {
         self.limit.min(CUT_BYTES) + SURROUND
     }
 
-    /// The line ends with `tail` and a line end of `line_end` bytes.
-    fn end_line(&mut self, tail: &[u8], line_end: u64, batch: &mut RecordBatch) {
-        let whole_in_chunk = self.length == 0;
-        if !whole_in_chunk {
-            self.keep(tail);
+    /// A line that lies in the batch ends.
+    fn end_whole(&mut self, range: Range<usize>, batch: &mut RecordBatch) {
+        let length = range.len() as u64;
+        let after = self.after(length, 1);
+        let bytes = rest(batch, range.clone()).unwrap_or_default();
+        let line = Line { bytes, length, ends_in_cr: bytes.last() == Some(&b'\r') };
+        if let Some(record) = self.record(line) {
+            let start = range.start + record.skipped;
+            batch.push_within(start..start + record.bytes.len(), record.length, record.at, after);
         }
-        let length = if whole_in_chunk { tail.len() as u64 } else { self.length };
-        let last = if whole_in_chunk { tail.last().copied().unwrap_or(0) } else { self.last };
-        let after = Position { lines: self.line.lines + 1, offset: self.line.offset + length + line_end };
+        self.next_line(after);
+    }
+
+    /// The line that was kept ends, with a line end of `line_end` bytes.
+    fn end_kept(&mut self, line_end: u64, batch: &mut RecordBatch) {
+        let after = self.after(self.length, line_end);
         if self.skip > 0 {
             self.skip -= 1;
         } else {
-            let head = std::mem::take(&mut self.head);
-            let line =
-                Line { bytes: if whole_in_chunk { tail } else { &head }, length, ends_in_cr: last == b'\r' };
-            self.push(line, after, batch);
-            self.head = head;
+            let line = Line { bytes: &self.head, length: self.length, ends_in_cr: self.last == b'\r' };
+            if let Some(record) = self.record(line) {
+                batch.push(record.bytes, record.length, record.at, after);
+            }
         }
         self.head.clear();
         self.length = 0;
-        self.first = false;
-        self.line = after;
+        self.next_line(after);
     }
 
-    fn push(&self, line: Line<'_>, after: Position, batch: &mut RecordBatch) {
+    fn after(&self, length: u64, line_end: u64) -> Position {
+        Position { lines: self.line.lines + 1, offset: self.line.offset + length + line_end }
+    }
+
+    fn next_line(&mut self, at: Position) {
+        self.first = false;
+        self.line = at;
+    }
+
+    /// The record on a line; `None` if that is blank.
+    fn record<'l>(&self, line: Line<'l>) -> Option<Found<'l>> {
         let Line { mut bytes, mut length, ends_in_cr } = line;
-        let mut at = self.line;
+        let (mut at, mut skipped) = (self.line, 0);
         if ends_in_cr {
             length -= 1;
             bytes = bytes.get(..bytes.len().min(length as usize)).unwrap_or(bytes);
@@ -144,16 +168,21 @@ impl Splitter {
             && let Some(rest) = bytes.strip_prefix(BYTE_ORDER_MARK)
         {
             bytes = rest;
-            length -= BYTE_ORDER_MARK.len() as u64;
-            at.offset += BYTE_ORDER_MARK.len() as u64;
+            skipped = BYTE_ORDER_MARK.len();
+            length -= skipped as u64;
+            at.offset += skipped as u64;
         }
         if length > self.limit as u64 {
             bytes = bytes.get(..self.limit.min(CUT_BYTES)).unwrap_or(bytes);
         } else if bytes.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r')) {
-            return;
+            return None;
         }
-        batch.push(bytes, length, at, after);
+        Some(Found { bytes, skipped, length, at })
     }
+}
+
+fn rest(batch: &RecordBatch, range: Range<usize>) -> Option<&[u8]> {
+    batch.bytes().get(range)
 }
 
 /// A complete line without its `\n`.
@@ -162,4 +191,14 @@ struct Line<'a> {
     bytes: &'a [u8],
     length: u64,
     ends_in_cr: bool,
+}
+
+/// A record on its line.
+struct Found<'a> {
+    /// All of it, or its head.
+    bytes: &'a [u8],
+    /// Bytes of the line before it.
+    skipped: usize,
+    length: u64,
+    at: Position,
 }
