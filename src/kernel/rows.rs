@@ -1,7 +1,7 @@
 //! Arithmetic on rows, and hints to the memory that holds them.
 
 /// `out[i] += scale · x[i]`; the shorter slice decides.
-#[inline]
+#[inline(always)]
 pub fn add_scaled(out: &mut [f32], scale: f32, x: &[f32]) {
     for (out, x) in out.iter_mut().zip(x) {
         *out += scale * x;

@@ -10,6 +10,7 @@ use super::stripe::{Shape, Stripe};
 use crate::batch::Slot;
 use crate::kernel::prefetch;
 use crate::sync::{AtomicUsize, MutexGuard, Ordering};
+use std::cell::Cell;
 
 /// A set of stripes, by index.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -185,6 +186,15 @@ impl Rows<'_> {
         row.unwrap_or_else(|| self.fresh.get(..self.shape.width).unwrap_or_default())
     }
 
+    /// The rows of many features at a time, to be changed by this thread.
+    pub fn cells(&mut self) -> RowsCells<'_> {
+        let mut rows: [&[Cell<f32>]; MAX_STRIPES] = [&[]; MAX_STRIPES];
+        for (cells, floats) in rows.iter_mut().zip(&mut self.rows) {
+            *cells = Cell::from_mut(&mut **floats).as_slice_of_cells();
+        }
+        RowsCells { rows, shape: self.shape }
+    }
+
     /// The row `[width]`, to be changed; its place is from [`Lease::place_mut`]. Empty for a row never changed.
     #[inline(always)]
     pub fn row_mut(&mut self, place: Place) -> &mut [f32] {
@@ -217,5 +227,22 @@ impl Rows<'_> {
                 prefetch(first);
             }
         }
+    }
+}
+
+/// Leased rows by place, several of them, or one several times, to be changed together.
+#[derive(Debug)]
+pub struct RowsCells<'a> {
+    rows: [&'a [Cell<f32>]; MAX_STRIPES],
+    shape: Shape,
+}
+
+impl<'a> RowsCells<'a> {
+    /// The row `[width]`; its place is from [`Lease::place_mut`]. Empty for a row never changed.
+    #[inline(always)]
+    pub fn row(&self, place: Place) -> &'a [Cell<f32>] {
+        let start = place.position() * self.shape.stride;
+        let row = self.rows.get(place.stripe()).and_then(|rows| rows.get(start..start + self.shape.width));
+        row.unwrap_or_default()
     }
 }

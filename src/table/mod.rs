@@ -21,7 +21,7 @@ mod stripe;
 
 pub use cut::CutRows;
 pub use index::Place;
-pub use lease::{Lease, Rows, StripeSet};
+pub use lease::{Lease, Rows, RowsCells, StripeSet};
 
 use crate::batch::{MAX_BUCKETS, Slot};
 pub use crate::optim::Init;
