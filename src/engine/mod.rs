@@ -18,6 +18,7 @@ mod learn;
 mod model;
 mod read;
 mod summary;
+mod team;
 mod work;
 mod write;
 
@@ -34,6 +35,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
+use team::Team;
 
 /// What a run does with records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +53,10 @@ pub struct EngineOptions {
     pub task: Task,
     /// Parse threads, at least 1. Results do not depend on it.
     pub threads: usize,
+    /// Learners, at least 1. With one, the default, a run is deterministic to the bit. More learn side by side on the same
+    /// rows, each parsing what it learns (then `threads` plays no part): no record is lost or learned twice and no row is seen
+    /// half changed, but who learned first depends on timing, so two runs differ a little.
+    pub learners: usize,
     /// When to checkpoint, beside the end.
     pub checkpoint_every: Vec<Every>,
     /// Bad records before the run stops with an error.
@@ -59,7 +65,7 @@ pub struct EngineOptions {
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { task: Task::Train, threads: 1, checkpoint_every: Vec::new(), max_errors: None }
+        Self { task: Task::Train, threads: 1, learners: 1, checkpoint_every: Vec::new(), max_errors: None }
     }
 }
 
@@ -202,7 +208,11 @@ impl Engine {
         let (total_bytes, predictions) = (source.size_hint(), self.outputs.predictions.is_some());
         let shared = learn::Input { total_bytes, predictions, ..learn::Input::default() };
         let shared = &shared;
-        let threads = self.options.threads.max(1);
+        let learners = self.options.learners.max(1);
+        let predict = self.options.task == Task::Predict;
+        let team = (learners > 1).then(|| Team::new(self.model.learner(), learners, predict));
+        let team = team.as_ref();
+        let threads = if learners > 1 { learners } else { self.options.threads.max(1) };
         let (pool_in, pool) = unbounded();
         for _ in 0..threads * WORK_PER_THREAD + WORK_BESIDE {
             let _ = pool_in.send(work::Work::default());
@@ -221,10 +231,11 @@ impl Engine {
             let reader = spawn("read").spawn_scoped(scope, move || read::run(source, links));
             let reader = reader.map_err(EngineError::Spawn)?;
             let mut parse_threads = Vec::new();
-            for (input, output) in parsers_out.into_iter().zip(parsed_in) {
+            for (index, (input, output)) in parsers_out.into_iter().zip(parsed_in).enumerate() {
                 let (hasher, parser) = (Arc::clone(&hasher), Arc::clone(&parser));
-                let thread =
-                    spawn("parse").spawn_scoped(scope, move || work::run(&parser, &hasher, &input, &output));
+                let member = team.map(|team| (team, index));
+                let thread = spawn("parse")
+                    .spawn_scoped(scope, move || work::run((&parser, &hasher), member, &input, &output));
                 parse_threads.push(thread.map_err(EngineError::Spawn)?);
             }
             let outputs = self.outputs;
@@ -235,7 +246,8 @@ impl Engine {
                 .spawn_scoped(scope, move || write::save(store, &to_save, &saved_in, &acknowledge));
             let saver = saver.map_err(EngineError::Spawn)?;
             let links = learn::Links { parsed, pool: pool_in, lines, saved: saves.then_some(saved) };
-            let mut stage = learn::Stage::new(self.model, &self.options, self.positions, shared, links);
+            let links = learn::Surroundings { input: shared, links, team };
+            let mut stage = learn::Stage::new(self.model, &self.options, self.positions, links);
             let learned = stage.run(observer);
             let finished = stage.finish();
             let stages = [join(reader, "read"), join(writer, "write"), join(saver, "save")];

@@ -34,6 +34,7 @@ pub(super) struct Links<'a> {
 fn deal(source: &mut dyn Source, links: &Links<'_>) -> Result<(), EngineError> {
     let mut rotation = links.parsers.iter().cycle();
     let mut spare = None;
+    let mut number = 0;
     while !links.stop.load(Ordering::Relaxed) {
         while let Ok(positions) = links.durable.try_recv() {
             source.acknowledge(&positions)?;
@@ -47,6 +48,8 @@ fn deal(source: &mut dyn Source, links: &Links<'_>) -> Result<(), EngineError> {
             Fetch::Idle => spare = Some(work),
             Fetch::Records => {
                 let Some(parser) = rotation.next() else { break };
+                work.number = number;
+                number += 1;
                 if parser.send(work).is_err() {
                     break;
                 }

@@ -2,8 +2,10 @@
 
 use super::EngineError;
 use super::model::encode;
+use super::team::Team;
 use crate::batch::Batch;
 use crate::hash::{Encoder, EncoderScratch, FeatureHasher};
+use crate::learner::Learned;
 use crate::parse::Parser;
 use crate::record::{Record, RecordBatch};
 use crossbeam_channel::{Receiver, Sender};
@@ -24,18 +26,27 @@ pub(super) struct Work {
     pub(super) batch: Batch,
     /// One for each record.
     pub(super) entries: Vec<Entry>,
+    /// Place among the batches of the run, from 0.
+    pub(super) number: u64,
+    /// What a member of the team made of it, if `is_learned`.
+    pub(super) learned: Learned,
+    pub(super) is_learned: bool,
 }
 
-/// Parses what comes in until the reader is done.
+/// Parses what comes in until the reader is done; a member of a team also learns it.
 pub(super) fn run(
-    parser: &Parser,
-    hasher: &FeatureHasher,
+    (parser, hasher): (&Parser, &FeatureHasher),
+    member: Option<(&Team, usize)>,
     input: &Receiver<Work>,
     output: &Sender<Work>,
 ) -> Result<(), EngineError> {
     let mut scratch = EncoderScratch::default();
     for mut work in input {
         parse(parser, hasher, &mut scratch, &mut work);
+        work.is_learned = false;
+        if let Some((team, index)) = member {
+            team.learn(index, &mut work);
+        }
         if output.send(work).is_err() {
             break; // the learner is gone and says why
         }

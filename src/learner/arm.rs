@@ -1,10 +1,12 @@
 //! One task's learner: a table, a rule for its rows and a head on their sums.
 
+use super::copies::Copies;
 use crate::batch::{Batch, FeatureKind, Row, Slot};
 use crate::kernel::Isa;
 use crate::model::Head;
 use crate::optim::{Input, Number, RowRule, SIDE};
 use crate::table::{Lease, Place, Rows, StripeSet, Table, TableError, TableOptions};
+use std::any::Any;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -31,6 +33,12 @@ pub(super) trait Arm: Send {
     fn table(&self) -> &Arc<Table>;
     /// Predicts each job's record, then learns it; `predictions` is filled in the order of `jobs`.
     fn run(&mut self, batch: &Batch, jobs: &[Job], predictions: &mut Vec<f64>);
+    /// A learner of the same rows that works beside `learners` − 1 others, with a copy of the head.
+    fn apart(&self, learners: usize) -> Box<dyn Arm>;
+    /// The head.
+    fn head(&self) -> &dyn Any;
+    /// Joins what copies of the head, made together, have learned since.
+    fn merge(&mut self, heads: &[&dyn Any]);
     /// State of the head.
     fn state(&self) -> Vec<f64>;
     /// Takes up a state. `false`: not one of this head.
@@ -48,6 +56,12 @@ pub(super) trait Arm: Send {
 /// Records whose stripes are leased together.
 const RUN: usize = 64;
 
+/// Records whose rows are copied together, where several learn: many enough that most rows serve several of them, few enough
+/// that learners do not work on what the others have long overtaken.
+const RUN_APART: usize = 128;
+/// Features whose rows are copied together, unless one record has more: bounds the copies.
+const FEATURES_APART: usize = 1 << 14;
+
 /// How many rows ahead rows are fetched, about two records': far enough to hide a miss, near enough to overlap with
 /// learning and to stay in the first cache.
 const AHEAD: usize = 32;
@@ -59,7 +73,19 @@ pub(super) struct TypedArm<R: RowRule, H> {
     constant: Slot,
     sums: R::Sums,
     run: Run<R::Kept>,
+    /// What a learner beside others learns on.
+    copies: Option<Copies>,
+    pace: Pace,
     dropped: u64,
+}
+
+/// How far all learners of the rows are, told from one's own examples.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    /// Examples that the head had learned when the learners set out.
+    start: f64,
+    /// Each sees one record in so many.
+    learners: f64,
 }
 
 /// The features of a run's records, one after the other, each record's followed by the constant feature.
@@ -83,7 +109,10 @@ where
     pub(super) fn new(rule: R, head: H, buckets: u32, seed: u64) -> Result<Self, TableError> {
         let rows = u64::from(buckets) + 1;
         let options = TableOptions { rows, width: rule.width(), side: rule.side(), init: rule.init(), seed };
-        let table = Arc::new(Table::new(options)?);
+        Ok(Self::over(rule, head, Arc::new(Table::new(options)?), Slot(buckets)))
+    }
+
+    fn over(rule: R, head: H, table: Arc<Table>, constant: Slot) -> Self {
         let sums = rule.sums();
         let run = Run {
             places: Vec::new(),
@@ -92,7 +121,17 @@ where
             numeric: Vec::new(),
             numbers: Vec::new(),
         };
-        Ok(Self { rule, head, table, constant: Slot(buckets), sums, run, dropped: 0 })
+        Self {
+            rule,
+            head,
+            table,
+            constant,
+            sums,
+            run,
+            copies: None,
+            pace: Pace { start: 0.0, learners: 1.0 },
+            dropped: 0,
+        }
     }
 
     fn stripes(&self, batch: &Batch, jobs: &[Job]) -> StripeSet {
@@ -125,7 +164,8 @@ where
     /// depend on the values alone, so this may run ahead of learning.
     #[inline(always)]
     fn scale(&mut self, rows: &mut Rows<'_>, batch: &Batch, jobs: &[Job]) {
-        let mut examples = self.head.examples();
+        let Pace { start: set_out, learners } = self.pace;
+        let mut examples = set_out + (self.head.examples() - set_out) * learners;
         let mut start = 0;
         for job in jobs {
             let row = batch.row(job.row);
@@ -138,7 +178,7 @@ where
                 self.rule.numbers(&mut self.run.numbers[..count], examples + 1.0);
                 self.run.put_numbers(rows, start, count, job.lesson.is_some());
             }
-            examples += if job.lesson.is_some() { 1.0 } else { 0.0 };
+            examples += if job.lesson.is_some() { learners } else { 0.0 };
             start += row.len() + 1;
         }
     }
@@ -188,6 +228,29 @@ where
         self.sums = sums;
     }
 
+    /// Learns on copies, then joins them with the rows.
+    fn run_apart(&mut self, copies: &mut Copies, batch: &Batch, jobs: &[Job], predictions: &mut Vec<f64>) {
+        copies.fetch(&self.table, batch, jobs, self.constant);
+        let places = copies.places();
+        self.run.reserve(places.len());
+        self.run.places.iter_mut().zip(places).for_each(|(place, copy)| *place = copy);
+        Isa::best().run(
+            #[inline(always)]
+            || self.run_found(&mut copies.rows(), batch, jobs, predictions),
+        );
+        copies.join(&self.table, &self.rule);
+    }
+
+    fn run_beside(&mut self, copies: &mut Copies, batch: &Batch, jobs: &[Job], predictions: &mut Vec<f64>) {
+        let mut rest = jobs;
+        while !rest.is_empty() {
+            let (run, behind) = rest.split_at(run_length(batch, rest));
+            rest = behind;
+            while !self.table.make_room() {}
+            self.run_apart(copies, batch, run, predictions);
+        }
+    }
+
     fn run_leased(&mut self, batch: &Batch, jobs: &[Job], predictions: &mut Vec<f64>) {
         let table = Arc::clone(&self.table);
         let mut lease = table.lease(self.stripes(batch, jobs));
@@ -199,6 +262,16 @@ where
             },
         );
     }
+}
+
+/// Jobs whose rows are copied together, at least one.
+fn run_length(batch: &Batch, jobs: &[Job]) -> usize {
+    let mut features = 0;
+    let fits = |job: &&Job| {
+        features += batch.row(job.row).len() + 1;
+        features <= FEATURES_APART
+    };
+    jobs.iter().take(RUN_APART).take_while(fits).count().max(1)
 }
 
 impl<K: Copy + Default> Run<K> {
@@ -247,14 +320,35 @@ impl<K: Copy + Default> Run<K> {
 
 impl<R, H> Arm for TypedArm<R, H>
 where
-    R: RowRule,
-    H: Head<Sums = R::Sums, Step = R::Step>,
+    R: RowRule + Clone + 'static,
+    H: Head<Sums = R::Sums, Step = R::Step> + Clone + 'static,
 {
+    fn apart(&self, learners: usize) -> Box<dyn Arm> {
+        let pace = Pace { start: self.head.examples(), learners: learners as f64 };
+        let (rule, head, table) = (self.rule.clone(), self.head.clone(), Arc::clone(&self.table));
+        let copies = Some(Copies::default());
+        Box::new(Self { copies, pace, ..Self::over(rule, head, table, self.constant) })
+    }
+
+    fn head(&self) -> &dyn Any {
+        &self.head
+    }
+
+    fn merge(&mut self, heads: &[&dyn Any]) {
+        let heads: Vec<&H> = heads.iter().filter_map(|head| head.downcast_ref()).collect();
+        self.head.merge(&heads);
+    }
+
     fn table(&self) -> &Arc<Table> {
         &self.table
     }
 
     fn run(&mut self, batch: &Batch, jobs: &[Job], predictions: &mut Vec<f64>) {
+        if let Some(mut copies) = self.copies.take() {
+            self.run_beside(&mut copies, batch, jobs, predictions);
+            self.copies = Some(copies);
+            return;
+        }
         let mut runs = jobs.chunks(RUN).peekable();
         while let Some(run) = runs.next() {
             while !self.table.make_room() {}

@@ -6,7 +6,7 @@
 use super::frame::{Frame, Linked, Scores};
 use super::mixer::{Mixed, Mixers};
 use super::mixture::{lane_scores, lane_step};
-use super::{Head, IMPORTANCE_MAX, Loss};
+use super::{Head, IMPORTANCE_MAX, Loss, mean, shares};
 use crate::kernel::LANES;
 use crate::optim::{BilinearStep, BilinearSums, MACHINES};
 
@@ -131,6 +131,18 @@ impl<const K: usize> Head for BilinearMixture<K> {
         }
         let lanes = lane_step(&sums.lanes, &lanes);
         BilinearStep { lanes, innovation, precision, factors: forward.factors, scale: forward.scale }
+    }
+
+    fn merge(&mut self, copies: &[&Self]) {
+        let Some(shares) = shares(self, copies) else { return };
+        for (l, error) in self.lane_errors.iter_mut().enumerate() {
+            *error = mean(&shares, copies.iter().map(|copy| f64::from(copy.lane_errors[l]))) as f32;
+        }
+        for (m, error) in self.machine_errors.iter_mut().enumerate() {
+            *error = mean(&shares, copies.iter().map(|copy| f64::from(copy.machine_errors[m]))) as f32;
+        }
+        self.frame.merge(&shares, copies.iter().map(|copy| &copy.frame));
+        self.mixers.merge(&shares, copies.iter().map(|copy| &copy.mixers));
     }
 
     fn state(&self) -> Vec<f64> {

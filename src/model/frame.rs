@@ -13,7 +13,7 @@
 //! with c ≫ 1 no prior would hold the Newton step back; so (c − 1)·|gradient|/5 is added to it, and the most
 //! important record moves a score by about 5.
 
-use super::Loss;
+use super::{Loss, mean};
 use crate::kernel;
 
 /// Scores of logistic, hinge and poisson experts are kept in ±20; standardized ones in ±100.
@@ -278,6 +278,26 @@ impl Frame {
             Loss::Logistic | Loss::Hinge => return,
         };
         self.error += (now - self.error) * rate;
+    }
+
+    /// Joins what copies saw apart: label counts, sums and sums of squares add up, running errors are averaged by `shares`.
+    pub(super) fn merge<'f>(&mut self, shares: &[f64], copies: impl Iterator<Item = &'f Self> + Clone) {
+        let before = self.clone();
+        let square = |frame: &Self| frame.variance + frame.mean * frame.mean;
+        let total = |of: &dyn Fn(&Self) -> f64| {
+            let start = of(&before);
+            start + copies.clone().map(|copy| of(copy) - start).sum::<f64>()
+        };
+        self.examples = total(&|frame| frame.examples);
+        if self.examples > 0.0 {
+            self.mean = total(&|frame| frame.examples * frame.mean) / self.examples;
+            let squares = total(&|frame| frame.examples * square(frame)) / self.examples;
+            self.variance = (squares - self.mean * self.mean).max(0.0);
+        }
+        let learned = || copies.clone().filter(|copy| copy.examples > 0.0);
+        self.low = learned().map(|copy| copy.low).reduce(f64::min).unwrap_or(self.low);
+        self.high = learned().map(|copy| copy.high).reduce(f64::max).unwrap_or(self.high);
+        self.error = mean(shares, copies.clone().map(|copy| copy.error));
     }
 
     pub(super) fn state(&self, out: &mut Vec<f64>) {

@@ -6,6 +6,7 @@
 //! Koolen 2016 learn which learning rate is right; the second-order step does both with nothing to tune.) Several
 //! mixers that drift at different speeds are averaged by their recent loss.
 
+use super::mean;
 use crate::kernel::exp_f64;
 
 /// Prior variance of a mixing weight.
@@ -157,6 +158,20 @@ impl<const N: usize, const P: usize, const M: usize> Mixers<N, P, M> {
             mixer.loss = mixer.loss * LOSS_DECAY + loss.min(LOSS_MAX);
             let within = (CURVATURE_MAX / curvature).min(1.0);
             mixer.learn(scores, gradient * within, curvature * within, drift);
+        }
+    }
+
+    /// Averages weights and covariances of copies by `shares`: a mean of covariances is one.
+    pub(super) fn merge<'m>(&mut self, shares: &[f64], copies: impl Iterator<Item = &'m Self> + Clone) {
+        for (m, mixer) in self.mixers.iter_mut().enumerate() {
+            let copies = copies.clone().map(|copy| &copy.mixers[m]);
+            for i in 0..N {
+                mixer.weights[i] = mean(shares, copies.clone().map(|copy| copy.weights[i]));
+                for j in 0..N {
+                    mixer.covariance[i][j] = mean(shares, copies.clone().map(|copy| copy.covariance[i][j]));
+                }
+            }
+            mixer.loss = mean(shares, copies.map(|copy| copy.loss));
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::frame::{Frame, Linked, Response, Scores};
 use super::mixer::{Mixed, Mixers};
-use super::{Head, IMPORTANCE_MAX, Loss};
+use super::{Head, IMPORTANCE_MAX, Loss, mean, shares};
 use crate::kernel::LANES;
 use crate::optim::{KALMAN_FROM, LaneStep, LaneSums};
 
@@ -110,6 +110,15 @@ impl Head for Mixture {
         });
         self.frame.note_after(&seen, forward.mixed.score);
         lane_step(sums, &response)
+    }
+
+    fn merge(&mut self, copies: &[&Self]) {
+        let Some(shares) = shares(self, copies) else { return };
+        for (l, error) in self.errors.iter_mut().enumerate() {
+            *error = mean(&shares, copies.iter().map(|copy| f64::from(copy.errors[l]))) as f32;
+        }
+        self.frame.merge(&shares, copies.iter().map(|copy| &copy.frame));
+        self.mixers.merge(&shares, copies.iter().map(|copy| &copy.mixers));
     }
 
     fn state(&self) -> Vec<f64> {

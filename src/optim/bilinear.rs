@@ -11,6 +11,7 @@
 //! x/(1+|x|), and records with more than ten features are scaled by √(10/n), so that pairs do not outweigh the rest.
 
 use super::lanes::{LaneStep, LaneSums, Lanes};
+use super::merge::{Belief, mean_of};
 use super::{Init, Input, Number, RowRule, SIDE};
 use crate::kernel::LANES;
 
@@ -205,6 +206,29 @@ impl<const K: usize> RowRule for Bilinear<K> {
         done
     }
 
+    fn merge(&self, now: &mut [f32], before: &[f32], after: &[f32]) {
+        Lanes.merge(now, before, after);
+        let (Some(old), Some(start), Some(end)) =
+            (machines::<K>(now), machines::<K>(before), machines::<K>(after))
+        else {
+            return;
+        };
+        let mut tail = [0.0; 3 * MACHINES];
+        let mut factors = [[0.0; K]; MACHINES];
+        for m in 0..MACHINES {
+            let (weights, shared) =
+                ([old[m], start[m], end[m]].map(|m| (m.weight, m.weight_variance)), |f: usize| {
+                    [old[m], start[m], end[m]].map(|m| (m.factors[f], m.factor_variance))
+                });
+            (tail[m], tail[MACHINES + m]) = join(weights, PRIOR_WEIGHT[m], WEIGHT_MAX);
+            for (f, factor) in factors[m].iter_mut().enumerate() {
+                (*factor, tail[2 * MACHINES + m]) = join(shared(f), PRIOR_FACTOR[m], FACTOR_MAX);
+            }
+        }
+        let places = now.iter_mut().skip(LANE_FLOATS);
+        places.zip(factors.as_flattened().iter().chain(&tail)).for_each(|(place, value)| *place = *value);
+    }
+
     fn embed(&self, row: &[f32], input: Input, out: &mut [f32]) {
         if let Some([first, _]) = machines::<K>(row) {
             crate::kernel::add_scaled(out, input.u, first.factors);
@@ -216,6 +240,19 @@ impl<const K: usize> RowRule for Bilinear<K> {
     fn weight(&self, row: &[f32]) -> f32 {
         Lanes.weight(row)
     }
+}
+
+/// Mean and variance that hold what `[now, before, after]` know.
+#[inline]
+fn join([now, before, after]: [(f32, f32); 3], prior: f32, limit: f32) -> (f32, f32) {
+    if now == before {
+        return after;
+    }
+    let belief = |(mean, variance): (f32, f32)| Belief { mean, precision: 1.0 / variance.max(VARIANCE_MIN) };
+    let (now, before, after) = (belief(now), belief(before), belief(after));
+    let precision = now.precision + (after.precision - before.precision);
+    let variance = (1.0 / precision.max(1.0 / prior)).max(VARIANCE_MIN);
+    (clip(mean_of(now, before, after, 1.0 / variance), limit), variance)
 }
 
 #[inline(always)]

@@ -11,6 +11,7 @@
 //! the head mixes their scores by what they turn out to be worth, so no rate has to be chosen. A lane's arithmetic
 //! is +, −, ×, ÷, √ on eight floats at once.
 
+use super::merge::difference;
 use super::standard::standardize;
 use super::{Input, Number, RowRule, SIDE};
 use crate::kernel::LANES;
@@ -142,6 +143,22 @@ impl RowRule for Lanes {
         true
     }
 
+    /// Precisions and sums of squares add up. Two learners that moved a weight the same way mostly learned the same thing,
+    /// a shift of the stream that both saw: it counts once, as the larger of the two.
+    fn merge(&self, now: &mut [f32], before: &[f32], after: &[f32]) {
+        let (Some((w0, n0)), Some((w1, n1))) = (halves(before), halves(after)) else { return };
+        let Some((w, n)) = halves_mut(now) else { return };
+        for l in 0..LANES {
+            n[l] = difference(n[l], n0[l], n1[l]).clamp(0.0, STATE_MAX);
+            let (others, own) = (w[l] - w0[l], w1[l] - w0[l]);
+            if others * own <= 0.0 {
+                w[l] = difference(w[l], w0[l], w1[l]).clamp(-WEIGHT_MAX, WEIGHT_MAX);
+            } else if own.abs() > others.abs() {
+                w[l] = w1[l];
+            }
+        }
+    }
+
     fn weight(&self, row: &[f32]) -> f32 {
         row.iter().take(LANES).sum::<f32>() / LANES as f32
     }
@@ -151,6 +168,12 @@ impl RowRule for Lanes {
 fn halves(row: &[f32]) -> Option<(&[f32; LANES], &[f32; LANES])> {
     let (w, rest) = row.split_first_chunk()?;
     Some((w, rest.first_chunk()?))
+}
+
+#[inline]
+fn halves_mut(row: &mut [f32]) -> Option<(&mut [f32; LANES], &mut [f32; LANES])> {
+    let (w, rest) = row.split_first_chunk_mut()?;
+    Some((w, rest.first_chunk_mut()?))
 }
 
 /// 1 / (τ + n) of the Kalman lanes.

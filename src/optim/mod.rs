@@ -9,6 +9,7 @@ mod bilinear;
 mod factors;
 mod init;
 mod lanes;
+mod merge;
 mod options;
 mod plain;
 mod standard;
@@ -106,6 +107,16 @@ pub trait RowRule: Send + Sync {
         sums: &Self::Sums,
         step: &Self::Step,
     ) -> bool;
+    /// Joins what two learners learned apart: `now` `[width]` is the row as others left it, `after` what this learner made of
+    /// `before`. By default differences add up, as gradients of separate records do; state that ends in a root
+    /// stays at least 0. A float that would not be finite stays as it is.
+    fn merge(&self, now: &mut [f32], before: &[f32], after: &[f32]) {
+        merge::add_differences(now, before, after);
+    }
+    /// The same for the side column `[side]`.
+    fn merge_side(&self, now: &mut [f32], before: &[f32], after: &[f32]) {
+        Standardizer::merge(now, before, after);
+    }
     /// Adds the row's embedding, if the rule has one, to `out` `[dim]`.
     fn embed(&self, row: &[f32], input: Input, out: &mut [f32]) {
         let _ = (row, input, out);

@@ -63,6 +63,34 @@ impl Standardizer {
         standardized(value, mean, variance, f64::from(self.centre))
     }
 
+    /// Joins statistics gathered apart: counts, sums and sums of squares add up. `now` is what others left, `after` what
+    /// this learner made of `before`.
+    pub fn merge(now: &mut [f32], before: &[f32], after: &[f32]) {
+        if *now == *before {
+            now.copy_from_slice(after);
+            return;
+        }
+        let (mut old, before, after) = (Self::load(now), Self::load(before), Self::load(after));
+        let count = f64::from(old.count) + (f64::from(after.count) - f64::from(before.count));
+        if count >= 1.0 {
+            let joined = |moment: fn(&Self) -> f64| {
+                let sum = |seen: &Self| f64::from(seen.count) * moment(seen);
+                (sum(&old) + (sum(&after) - sum(&before))) / count
+            };
+            let (mean, square) = (joined(|s| f64::from(s.mean)), joined(Self::square));
+            old.mean = saturate(mean);
+            old.deviation = saturate((square - mean * mean).max(0.0).sqrt());
+            old.count = count.min(f64::from(COUNT_MAX)) as f32;
+            old.centre = after.centre;
+        }
+        old.store(now);
+    }
+
+    fn square(&self) -> f64 {
+        let (mean, deviation) = (f64::from(self.mean), f64::from(self.deviation));
+        mean * mean + deviation * deviation
+    }
+
     /// (share of records that hold the feature)^16: near 1 for a dense column, near 0 for any other.
     #[inline]
     fn set_centre(&mut self, examples: f64) {
@@ -198,6 +226,29 @@ mod tests {
                 .collect();
             let squares: f32 = last[1000..].iter().map(|x| x * x).sum();
             assert!((0.5..2.0).contains(&(squares / 1000.0)), "scale {scale}, offset {offset}: {squares}");
+        }
+    }
+
+    #[test]
+    fn statistics_gathered_apart_join_to_those_of_all() {
+        let values = |from: u32| (from..from + 500).map(|i| (i * 7919 % 1000) as f32 / 10.0 + 3.0);
+        let learn = |seen: &mut Standardizer, from| values(from).for_each(|v| _ = seen.see(v, 1e3));
+        let side = |seen: Standardizer| {
+            let mut side = [0.0; SIDE];
+            seen.store(&mut side);
+            side
+        };
+        let mut start = Standardizer::default();
+        learn(&mut start, 0);
+        let (mut one, mut other, mut all) = (start, start, start);
+        learn(&mut one, 500);
+        learn(&mut other, 1000);
+        learn(&mut all, 500);
+        learn(&mut all, 1000);
+        let mut joined = side(one);
+        Standardizer::merge(&mut joined, &side(start), &side(other));
+        for (joined, all) in joined.iter().zip(side(all)) {
+            assert!((joined - all).abs() <= 1e-3 * all.abs(), "{joined} beside {all}");
         }
     }
 

@@ -16,6 +16,12 @@ impl Place {
     /// Of a row that was never changed and holds zeros.
     pub const FRESH: Self = Self(u32::MAX);
 
+    /// Of row `position` among rows of one's own; see [`Rows::own`](super::Rows::own).
+    #[inline(always)]
+    pub fn own(position: u32) -> Self {
+        Self(position)
+    }
+
     #[inline(always)]
     pub(super) fn new(stripe: u32, position: usize) -> Self {
         debug_assert!(position < 1 << POSITION_BITS);

@@ -177,6 +177,21 @@ pub struct Rows<'a> {
     fresh: &'a [f32],
 }
 
+impl<'a> Rows<'a> {
+    /// Rows `[n, width]` and side columns `[n, side]` of the caller's own, copies for instance, as if they were leased: the
+    /// i-th is at [`Place::own`]`(i)`.
+    pub fn own(rows: &'a mut [f32], width: usize, sides: &'a mut [f32], side: usize) -> Self {
+        let mut own = Self {
+            rows: std::array::from_fn(|_| Default::default()),
+            sides: std::array::from_fn(|_| Default::default()),
+            shape: Shape { width, stride: width, side, block: 0 },
+            fresh: &[],
+        };
+        (own.rows[0], own.sides[0]) = (rows, sides);
+        own
+    }
+}
+
 impl Rows<'_> {
     /// The row `[width]`.
     #[inline(always)]

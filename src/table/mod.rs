@@ -17,11 +17,13 @@
 mod cut;
 mod index;
 mod lease;
+mod single;
 mod stripe;
 
 pub use cut::CutRows;
 pub use index::Place;
 pub use lease::{Lease, Rows, RowsCells, StripeSet};
+pub use single::SingleStripe;
 
 use crate::batch::{MAX_BUCKETS, Slot};
 pub use crate::optim::Init;

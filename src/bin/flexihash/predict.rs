@@ -59,6 +59,7 @@ impl Predict {
         let outputs = Outputs { predictions: Some(LinesSink::open(&self.predictions, 0)?), dead_letters };
         let options = EngineOptions {
             task: Task::Predict,
+            learners: 1,
             threads: self.threads.unwrap_or_else(inputs::parse_threads).max(1),
             checkpoint_every: Vec::new(),
             max_errors: self.max_errors,
