@@ -381,10 +381,14 @@ impl Learner {
             jobs.push(Job { row, lesson });
         }
         task.arm.run(work.batch, jobs, predictions);
+        if work.mode == Mode::Learn {
+            let learned = jobs.iter().zip(predictions.iter()).filter_map(|(job, &prediction)| {
+                let Lesson { label, weight } = job.lesson?;
+                Some((prediction, f64::from(label), f64::from(weight)))
+            });
+            task.validation.add_all(learned);
+        }
         for (job, &prediction) in jobs.iter().zip(predictions.iter()) {
-            if let (Some(Lesson { label, weight }), Mode::Learn) = (job.lesson, work.mode) {
-                task.validation.add(prediction, f64::from(label), f64::from(weight));
-            }
             if let Some(Outcome::Scored { predictions, .. }) = outcomes.rows.get(job.row - work.range.start) {
                 outcomes.predictions[predictions.start + index] = prediction as f32;
             }
