@@ -139,9 +139,12 @@ impl Bench {
 
     fn all_kernels<const DIM: usize>(&self, times: &mut Times) {
         self.kernels::<DIM>(&Uses::cached(&self.batch(HashKind::Sklearn)), times);
-        let (floats, features) = if self.rounds > 1 { (1 << 27, 1_000_000) } else { (1 << 14, 1000) };
-        let few = Self { dicts: Vec::new(), buckets: self.buckets, rounds: self.rounds.min(7) };
+        // 128 MiB of lines, four times what a last cache has.
+        let (floats, lines) = if self.rounds > 1 { (1 << 27, 1 << 21) } else { (1 << 14, 1 << 10) };
+        let features = lines / DIM.div_ceil(16) / 5 * 5;
+        let few = Self { dicts: Vec::new(), buckets: self.buckets, rounds: self.rounds.min(5) };
         few.kernels::<DIM>(&Uses::spread(floats, features, DIM), times);
+        times.insert(format!("spread features {DIM}"), features as f64);
     }
 
     /// Kernels and the memory's own limit in turn: the limit is the fastest of the loops that fetch less or more far ahead.
@@ -151,7 +154,7 @@ impl Bench {
         let features = Features { offsets: &uses.offsets, values: &uses.values };
         let mut out = vec![0.0; (uses.offsets.len() - 1) * DIM];
         let above = vec![1e-6; out.len()];
-        let isas: Vec<Isa> = Isa::available().collect();
+        let isas: Vec<Isa> = Isa::available().filter(|isa| uses.floats == 0 || *isa == Isa::best()).collect();
         let label = |which: usize| isas.get(which).map_or("memory", |isa| isa.name());
         let mut keep = |kernel: &str, found: Vec<f64>| {
             let (ours, limits) = found.split_at(isas.len());

@@ -107,7 +107,7 @@ def limits(figures):
             for kernel, limit in (("gather_sum", "reads"), ("scatter_add", "reads and writes")):
                 for dim in (8, 16, 64, 128, 256):
                     name = lambda who: [run[f"{kernel} {dim} {who} {use}"] for run in runs]
-                    count = 1e6 if use == "spread" else runs[0]["features"]
+                    count = runs[0]["features" if use == "cached" else f"spread features {dim}"]
                     shown = lambda who: f"{statistics.median(name(who)) * 1e6 / count:.1f} ns a row"
                     rows.append(Row(f"{kernel}, dim {dim}, {where}, {pages} pages", f"a loop that only {limit}",
                                     shown("memory"), shown(isa), ratio(name("memory"), name(isa)), 0.8))
@@ -127,14 +127,15 @@ def main():
     found = {name: stage(name) for name in ("times", "embedding", "kernels")}
     parts = [streams(found["times"]["figures"]), batches(found["embedding"]["figures"]), limits(found["kernels"]["figures"])]
     start = statistics.median(run["start"] for run in found["times"]["figures"]["Vowpal Wabbit --json"])
-    loads = ", ".join(f"{stage['load']:.2f} before {name}" for name, stage in found.items())
+    loads = "; ".join(f"{name}: {stage['load']:.2f} before, the {len(stage['others'])} quietest of {stage['rounds']} rounds, others "
+                      f"took {max(stage['others']):.0%} of the processor time at most" for name, stage in found.items())
     table = lambda rows: ["| work | beside | goal | peer | ours | ratio | |", "|---|---|---|---|---|---|---|",
                           *[row.line() for row in rows], ""]
     lines = [
         "# Beside the peers", "",
         "Written by `benches/peers/run.sh`, which sets up the peers, compares losses first, then times all in turn.", "",
         f"{machine()}.", "",
-        f"Medians of {found['times']['rounds']} rounds. System load: {loads}. A ratio above 1: we are faster. Left out of the "
+        f"Medians over rounds. Load: {loads}. A ratio above 1: we are faster. Left out of the "
         f"peers' times: the imports of Python's learners, and {start:.2f} s that Vowpal Wabbit takes to start. Fwumious Wabbit is "
         f"not on PyPI: {FWUMIOUS:,.0f}/s were published beside {VW_BESIDE_IT:,}/s of Vowpal Wabbit `--json`, and are scaled by what "
         "the latter reaches here.", "",
