@@ -124,13 +124,15 @@ def machine():
 
 
 def main():
-    found = {name: stage(name) for name in ("times", "embedding", "kernels")}
-    parts = [streams(found["times"]["figures"]), batches(found["embedding"]["figures"]), limits(found["kernels"]["figures"])]
+    names = ["times", "embedding", *(["kernels"] if (FOLDER / "kernels.json").exists() else [])]
+    found = {name: stage(name) for name in names}
+    table = lambda rows: ["| work | beside | goal | peer | ours | ratio | |", "|---|---|---|---|---|---|---|",
+                          *[row.line() for row in rows], ""]
+    parts = [streams(found["times"]["figures"]), batches(found["embedding"]["figures"])]
+    kernels = table(limits(found["kernels"]["figures"])) if "kernels" in found else ["Not measured in this run: `run.sh kernels`."]
     start = statistics.median(run["start"] for run in found["times"]["figures"]["Vowpal Wabbit --json"])
     loads = "; ".join(f"{name}: {stage['load']:.2f} before, the {len(stage['others'])} quietest of {stage['rounds']} rounds, others "
                       f"took {max(stage['others']):.0%} of the processor time at most" for name, stage in found.items())
-    table = lambda rows: ["| work | beside | goal | peer | ours | ratio | |", "|---|---|---|---|---|---|---|",
-                          *[row.line() for row in rows], ""]
     lines = [
         "# Beside the peers", "",
         "Written by `benches/peers/run.sh`, which sets up the peers, compares losses first, then times all in turn.", "",
@@ -143,10 +145,10 @@ def main():
         "## Dicts to vectors and back", "",
         "One batch of 4,096 dicts, 20,636 features, again and again; table of 2^20 rows.", "", *table(parts[1]),
         "## Kernels beside the memory's own limit", "",
-        "The limit is the fastest of four loops over the same rows that fetch 4 to 32 rows ahead; one thread.", "", *table(parts[2]),
+        "The limit is the fastest of four loops over the same rows that fetch 4 to 32 rows ahead; one thread.", "", *kernels,
     ]
     (HERE / "RESULTS.md").write_text("\n".join(lines).rstrip() + "\n")
-    (HERE / "chart.svg").write_text(chart([row for part in parts[:2] for row in part], machine()))
+    (HERE / "chart.svg").write_text(chart([row for part in parts for row in part], machine()))
     print("\n".join(lines))
 
 

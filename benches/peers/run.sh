@@ -7,7 +7,7 @@
 #   losses      every learner once; stops if ours is more than 1 % above a peer's, or differs between one core and two
 #   times       whole streams, all programs in turn, ROUNDS times after a warm-up
 #   embedding   dicts to vectors and back, ours and torch's in turn, ROUNDS times
-#   kernels     our kernels and the memory's limit in turn, in pages of 4 KiB and 2 MiB, ROUNDS times
+#   kernels     our kernels and the memory's limit in turn, in pages of 4 KiB and 2 MiB; may be left out
 #   report      RESULTS.md and chart.svg beside this file
 #
 # ROUNDS is 5 if the environment does not say otherwise. Needs Rust, python3 with venv, 10 GB of disk for torch and 4 GB of
