@@ -10,7 +10,8 @@ use super::arm::{Arm, Job, Lesson};
 use super::{LabelShape, Learner, LearnerError, Mode, Outcome, Outcomes, lesson, task_name};
 use crate::batch::Batch;
 
-/// A learner beside others; see the [module](self).
+/// A learner beside others: it shares the rows of the [`Learner`] it was made of and has a copy of its heads. Rows may be learned by
+/// several replicas at once, each on a thread of its own.
 pub struct Replica {
     shape: LabelShape,
     names: Vec<Option<String>>,
