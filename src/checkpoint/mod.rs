@@ -66,6 +66,7 @@
 //! `side` is not 0, `sides` F32 `[n, side]`; all finite. A row is what the last file of the chain that has it says; a
 //! row that no file has holds its initial values. The newest manifest is the model.
 
+mod columns;
 mod error;
 mod fold;
 mod folder;
