@@ -1,4 +1,4 @@
-//! ColumnsWriter that arrive side by side, written to one file in which they lie one after the other.
+//! Columns that arrive side by side, written to one file in which they lie one after the other.
 //!
 //! The rows of a cut come in ascending order, each with its side column and its slot; their file holds first all rows,
 //! then all side columns, then all slots. How long each column will be is known when the cut has begun, so each has its
@@ -35,7 +35,7 @@ struct Later {
 }
 
 impl<'a> ColumnsWriter<'a> {
-    /// ColumnsWriter of `lengths` bytes that follow what was appended to `file`.
+    /// Columns of `lengths` bytes that follow what was appended to `file`.
     pub(super) fn new(file: FileWriter<'a>, lengths: &[u64]) -> Self {
         let room = file.gathered();
         let mut at = file.position();
