@@ -9,7 +9,7 @@
 use flexihash::batch::{Batch, Slot};
 use flexihash::embedding::{EmbeddingOptions, FlexiHashEmbedding};
 use flexihash::hash::{HashKind, HashOptions};
-use flexihash::kernel::{Features, Isa, RowCells, RowList, gather_sum, prefetch, scatter_add};
+use flexihash::kernel::{Features, Isa, RowCells, RowList, gather_sum, prefetch, prefetch_far, scatter_add};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -17,6 +17,10 @@ use std::time::Instant;
 
 const BUCKETS: u32 = 1 << 20;
 const DIMS: [usize; 6] = [8, 16, 32, 64, 128, 256];
+
+/// The loops whose fastest is the memory's limit: how many rows ahead they fetch, and whether into the second-level cache.
+const LIMITS: [(usize, bool); 8] =
+    [(4, false), (8, false), (16, false), (32, false), (8, true), (16, true), (32, true), (48, true)];
 
 type Dict = Vec<(String, f64)>;
 type Times = BTreeMap<String, f64>;
@@ -155,7 +159,7 @@ impl Bench {
         times.insert(format!("spread features {DIM}"), features as f64);
     }
 
-    /// Kernels and the memory's own limit in turn: the limit is the fastest of the loops that fetch less or more far ahead.
+    /// Kernels and the memory's own limit in turn: the limit is the fastest of [`LIMITS`].
     fn kernels<const DIM: usize>(&self, uses: &Uses, times: &mut Times) {
         let Uses { name, slots, .. } = uses;
         let mut flat = Flat::<DIM>::new(uses.rows(self.buckets, DIM), slots);
@@ -171,10 +175,17 @@ impl Bench {
             times.extend(found.map(|(i, time)| (format!("{kernel} {DIM} {} {name}", label(i)), time)));
         };
         let list = RowList::new(DIM, slots.iter().map(|slot| flat.row(*slot))).unwrap();
-        let works = isas.len() + 4;
+        let works = isas.len() + LIMITS.len();
+        let limit = |which: usize| LIMITS[which - isas.len()];
         let found = self.in_turn(works, |which| match isas.get(which) {
             Some(&isa) => assert!(gather_sum(isa, &list, features, &mut out)),
-            None => _ = black_box(Isa::best().run(|| flat.read_all(4 << (which - isas.len())))),
+            None => {
+                let (ahead, far) = limit(which);
+                black_box(Isa::best().run(
+                    #[inline(always)]
+                    || if far { flat.read_all::<true>(ahead) } else { flat.read_all::<false>(ahead) },
+                ));
+            }
         });
         keep("gather_sum", found);
         // Cells and plain floats cannot both be borrowed, so the list of addresses is made anew, outside the clock.
@@ -184,8 +195,17 @@ impl Bench {
                 let time = match isas.get(which) {
                     Some(&isa) => flat.scatter(isa, features, &above),
                     None => {
-                        let start = Instant::now();
-                        Isa::best().run(|| flat.write_all(4 << (which - isas.len())));
+                        let ((ahead, far), start) = (limit(which), Instant::now());
+                        Isa::best().run(
+                            #[inline(always)]
+                            || {
+                                if far {
+                                    flat.write_all::<true>(ahead)
+                                } else {
+                                    flat.write_all::<false>(ahead)
+                                }
+                            },
+                        );
                         milliseconds(start)
                     }
                 };
@@ -270,27 +290,31 @@ impl<'a, const DIM: usize> Flat<'a, DIM> {
         self.rows().get(slot.0 as usize).map_or(&[], |row| row)
     }
 
+    /// Starts fetching every line of the row of use `i`.
     #[inline(always)]
-    fn fetch(&self, i: usize) {
-        let row = self.row(self.slots[i.min(self.slots.len() - 1)]);
+    fn fetch<const FAR: bool>(&self, rows: &[[f32; DIM]], i: usize) {
+        let row = &rows[self.slots[i.min(self.slots.len() - 1)].0 as usize];
         for line in 0..DIM.div_ceil(16) {
-            if let Some(first) = row.get(16 * line) {
-                prefetch(first);
-            }
+            if FAR { prefetch_far(&row[16 * line]) } else { prefetch(&row[16 * line]) }
         }
     }
 
-    /// Reads every row, fetched `ahead` rows before, as fast as the memory gives them: into two registers, which cost nothing
-    /// beside it. A sum of all columns, `[DIM]`, would not stay in registers and be slower than the kernel it is to judge.
+    /// Reads every line of every row, fetched `ahead` rows before, as fast as the memory gives them: into sums of their own
+    /// for each four lines, so that no addition waits for another, in wide registers that stay registers.
     #[inline(always)]
-    fn read_all(&self, ahead: usize) -> [f32; 16] {
-        let mut seen = [0.0; 16];
+    fn read_all<const FAR: bool>(&self, ahead: usize) -> [[f32; 16]; 4] {
+        let (rows, mut seen) = (self.rows(), [[0.0; 16]; 4]);
         for (i, slot) in self.slots.iter().enumerate() {
-            self.fetch(i + ahead);
-            for line in self.rows()[slot.0 as usize].chunks(16) {
-                for (seen, value) in seen.iter_mut().zip(line) {
-                    *seen += value;
+            self.fetch::<FAR>(rows, i + ahead);
+            // All of the row's lines but a part of one, then that: half a line at dim 8.
+            let (lines, part) = rows[slot.0 as usize].as_chunks::<16>();
+            for (line, number) in lines.iter().zip(0_usize..) {
+                for (sum, value) in seen[number % 4].iter_mut().zip(line) {
+                    *sum += value;
                 }
+            }
+            for (sum, value) in seen[0].iter_mut().zip(part.as_chunks::<8>().0.as_flattened()) {
+                *sum += value;
             }
         }
         seen
@@ -298,9 +322,9 @@ impl<'a, const DIM: usize> Flat<'a, DIM> {
 
     /// Reads and writes every row, fetched `ahead` rows before.
     #[inline(always)]
-    fn write_all(&mut self, ahead: usize) {
+    fn write_all<const FAR: bool>(&mut self, ahead: usize) {
         for (i, slot) in self.slots.iter().enumerate() {
-            self.fetch(i + ahead);
+            self.fetch::<FAR>(self.rows(), i + ahead);
             for value in &mut self.rows_mut()[slot.0 as usize] {
                 *value += 1e-7;
             }

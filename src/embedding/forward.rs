@@ -8,6 +8,9 @@ use crate::table::{Place, Rows};
 /// Floats of table rows that are summed under one lease, about: some ten microseconds.
 pub(super) const FLOATS_A_LEASE: usize = 1 << 18;
 
+/// Features whose rows are listed together: a list that the first-level cache holds.
+pub(super) const FEATURES_A_LIST: usize = 1 << 11;
+
 impl FlexiHashEmbedding {
     /// The vectors of `batch`, `[rows, dim]`: row i is the sum of value × table row over the features of dict i, in
     /// ascending order of slots; zeros for a dict without features.
@@ -108,9 +111,18 @@ impl<'b> Part<'b> {
                 finite & other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
             });
         }
-        let list = RowList::new(dim, places.iter().map(|&place| rows.row(place)));
-        debug_assert!(list.is_some(), "the lease holds every row");
-        list.is_none_or(|list| gather_sum(Isa::best(), &list, self.features(), vectors))
+        let mut list = RowList::empty(dim);
+        let (mut rest, mut places, mut vectors, mut finite) = (self, places, vectors, true);
+        while rest.rows() > 0 {
+            let (part, after) = rest.split(FEATURES_A_LIST);
+            let (ours, other) = places.split_at(part.used().len().min(places.len()));
+            let (above, below) = vectors.split_at_mut((part.rows() * dim).min(vectors.len()));
+            let listed = list.fill(ours.iter().map(|&place| rows.row(place)));
+            debug_assert!(listed, "the lease holds every row");
+            finite &= gather_sum(Isa::best(), &list, part.features(), above);
+            (rest, places, vectors) = (after, other, below);
+        }
+        finite
     }
 }
 

@@ -4,13 +4,12 @@
 //! them stands a list of rows of one length, checked once as it is built, so that the loops over it need neither look up nor
 //! check. It ends with copies of its last row, so that a loop may fetch ahead without asking where the list ends.
 
-use super::rows::prefetch_at;
+use super::rows::prefetch_far_at;
 use std::cell::Cell;
 use std::marker::PhantomData;
 
-/// Rows that a loop fetches ahead: enough to hide a miss of the second-level cache, few enough that all that is under way fits
-/// the processor's queue of misses.
-pub(super) const AHEAD: usize = 16;
+/// Rows that a loop fetches ahead, into the second-level cache: enough to hide a miss of the last one.
+pub(super) const AHEAD: usize = 32;
 
 /// Rows of `T`, `[len, dim]`; a row may occur more than once.
 #[derive(Debug)]
@@ -27,33 +26,55 @@ pub type RowList<'r> = List<'r, f32>;
 pub type RowCells<'r> = List<'r, Cell<f32>>;
 
 impl<'r> RowList<'r> {
+    /// Makes it a list of `rows`, in the memory it has. `false` if one is shorter than its rows are to be: it is empty then.
+    #[inline(always)]
+    pub fn fill(&mut self, rows: impl ExactSizeIterator<Item = &'r [f32]>) -> bool {
+        self.padded(rows.map(|row| (row.as_ptr(), row.len())))
+    }
+
     /// A list of `rows`; `None` if one is shorter than `dim`. Longer ones are cut.
     #[inline]
     pub fn new(dim: usize, rows: impl ExactSizeIterator<Item = &'r [f32]>) -> Option<Self> {
-        Self::padded(dim, rows.map(|row| (row.as_ptr(), row.len())))
+        let mut list = Self::empty(dim);
+        list.fill(rows).then_some(list)
     }
 }
 
 impl<'r> RowCells<'r> {
+    /// Makes it a list of `rows`, in the memory it has. `false` if one is shorter than its rows are to be: it is empty then.
+    #[inline(always)]
+    pub fn fill(&mut self, rows: impl ExactSizeIterator<Item = &'r [Cell<f32>]>) -> bool {
+        self.padded(rows.map(|row| (row.as_ptr().cast(), row.len())))
+    }
+
     /// A list of `rows`; `None` if one is shorter than `dim`. Longer ones are cut.
     #[inline]
     pub fn new(dim: usize, rows: impl ExactSizeIterator<Item = &'r [Cell<f32>]>) -> Option<Self> {
-        Self::padded(dim, rows.map(|row| (row.as_ptr().cast(), row.len())))
+        let mut list = Self::empty(dim);
+        list.fill(rows).then_some(list)
     }
 }
 
 impl<T> List<'_, T> {
+    /// A list without rows, of `dim` floats each.
+    pub fn empty(dim: usize) -> Self {
+        Self { rows: Vec::new(), dim, life: PhantomData }
+    }
+
     #[inline(always)]
-    fn padded(dim: usize, found: impl ExactSizeIterator<Item = (*const f32, usize)>) -> Option<Self> {
-        let mut rows = Vec::with_capacity(found.len() + AHEAD);
+    fn padded(&mut self, found: impl ExactSizeIterator<Item = (*const f32, usize)>) -> bool {
         let mut shortest = usize::MAX;
-        for (row, len) in found {
+        self.rows.clear();
+        self.rows.extend(found.map(|(row, len)| {
             shortest = shortest.min(len);
-            rows.push(row);
+            row
+        }));
+        let last = *self.rows.last().unwrap_or(&std::ptr::null());
+        self.rows.extend([last; AHEAD]);
+        if shortest < self.dim {
+            self.rows.clear();
         }
-        let last = *rows.last().unwrap_or(&std::ptr::null());
-        rows.extend([last; AHEAD]);
-        (shortest >= dim).then_some(Self { rows, dim, life: PhantomData })
+        shortest >= self.dim
     }
 
     /// Number of rows.
@@ -82,6 +103,6 @@ impl<T> List<'_, T> {
 #[inline(always)]
 pub(super) fn fetch(row: *const f32, dim: usize) {
     for line in 0..dim.div_ceil(16) {
-        prefetch_at(row.wrapping_add(16 * line));
+        prefetch_far_at(row.wrapping_add(16 * line));
     }
 }

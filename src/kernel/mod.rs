@@ -8,11 +8,13 @@
 //! One loop is compiled for several instruction sets and the widest that the processor has is taken ([`Isa`]); all of
 //! them give the same bits. This is the only module with `unsafe`.
 
+mod arena;
 mod exact;
 mod gather;
 mod isa;
 mod list;
 mod math;
+mod memory;
 #[cfg(target_arch = "x86_64")]
 mod register;
 mod rows;
@@ -22,12 +24,14 @@ mod sip;
 mod sort;
 mod tree;
 
+pub(crate) use arena::{Arena, HeldCells, HeldRows, MOST_SHARES, ROWS_PER_CHUNK, RowShape, Share};
 pub use exact::{exp_f64, ln_1p_f64, ln_f64};
 pub use gather::{Features, gather_sum};
 pub use isa::Isa;
 pub use list::{RowCells, RowList};
 pub use math::{exp, sigmoid};
-pub use rows::{add_scaled, ask_for_large_pages, prefetch};
+pub(crate) use memory::Zeroed;
+pub use rows::{add_scaled, prefetch, prefetch_far};
 pub use scan::{Quotes, text};
 pub use scatter::{Overflow, scatter_add};
 pub use sip::{CELL_BYTES, Cell, SIP_LANES, siphash_1_3_lanes};

@@ -27,9 +27,29 @@ pub(super) fn prefetch_at<T>(place: *const T) {
     let _ = place;
 }
 
+/// As [`prefetch`], but only as far as the second-level cache: several times as many rows can be on their way at once, for they
+/// do not wait for the few buffers of the first. What is fetched some dozen rows ahead belongs there.
+#[inline(always)]
+pub fn prefetch_far<T>(place: &T) {
+    prefetch_far_at(place);
+}
+
+/// The same for an address, whatever is there.
+#[inline(always)]
+pub(super) fn prefetch_far_at<T>(place: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        // SAFETY: as above.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(place.cast::<i8>()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = place;
+}
+
 /// Asks the system to back `memory` with pages of 2 MiB once it is touched: one entry of the processor's address buffers
 /// then serves what 512 did. A hint; it changes nothing but time, and memory by what the pages hold beyond what is used.
-pub fn ask_for_large_pages<T>(memory: &[T]) {
+pub(super) fn ask_for_large_pages<T>(memory: &[T]) {
     #[cfg(all(target_os = "linux", not(miri)))]
     {
         const LARGE: usize = 2 << 20;

@@ -2,13 +2,10 @@
 
 use super::TableError;
 use crate::batch::Slot;
-use crate::kernel::{ask_for_large_pages, prefetch};
+use crate::kernel::{ROWS_PER_CHUNK, Zeroed, prefetch};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Bits of a place that say where in its stripe a row lies; the rest say which stripe.
-const POSITION_BITS: u32 = 26;
-
-/// Where a row of a table lies: for ever, for rows do not move.
+/// Where a row of a table lies: for ever, for rows do not move. Its number in the table's arena.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place(u32);
 
@@ -16,26 +13,27 @@ impl Place {
     /// Of a row that was never changed and holds zeros.
     pub const FRESH: Self = Self(u32::MAX);
 
-    /// Of row `position` among rows of one's own; see [`Rows::own`](super::Rows::own).
+    /// Of row `number` among rows of one's own; see [`Rows::own`](super::Rows::own).
     #[inline(always)]
-    pub fn own(position: u32) -> Self {
-        Self(position)
+    pub fn own(number: u32) -> Self {
+        Self(number)
     }
 
     #[inline(always)]
-    pub(super) fn new(stripe: u32, position: usize) -> Self {
-        debug_assert!(position < 1 << POSITION_BITS);
-        Self(stripe << POSITION_BITS | position as u32)
+    pub(super) fn new(number: u32) -> Self {
+        Self(number)
     }
 
+    /// Its number in the arena.
     #[inline(always)]
-    pub(super) fn stripe(self) -> usize {
-        (self.0 >> POSITION_BITS) as usize
+    pub(super) fn number(self) -> u32 {
+        self.0
     }
 
+    /// Its bit among the flags of its chunk.
     #[inline(always)]
-    pub(super) fn position(self) -> usize {
-        (self.0 & ((1 << POSITION_BITS) - 1)) as usize
+    pub(super) fn bit(self) -> u64 {
+        1 << (self.0 % ROWS_PER_CHUNK as u32)
     }
 }
 
@@ -46,7 +44,7 @@ impl Place {
 /// loom as well, which could not give zeroed memory without touching it; the protocol is that of the locks.
 #[derive(Debug)]
 pub(super) struct Index {
-    words: Box<[AtomicU32]>,
+    words: Zeroed<AtomicU32>,
     block: u32,
 }
 
@@ -54,9 +52,8 @@ impl Index {
     /// For `rows` slots in blocks of 2^`block`.
     pub(super) fn new(rows: u64, block: u32) -> Result<Self, TableError> {
         let blocks = rows.div_ceil(1 << block) as usize;
-        let memory = |()| TableError::Memory { bytes: blocks as u64 * 4 };
-        let words: Box<[AtomicU32]> = bytemuck::allocation::try_zeroed_slice_box(blocks).map_err(memory)?;
-        ask_for_large_pages(&words);
+        let memory = TableError::Memory { bytes: blocks as u64 * 4 };
+        let words = Zeroed::in_large_pages(blocks).ok_or(memory)?;
         Ok(Self { words, block })
     }
 

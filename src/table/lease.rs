@@ -6,9 +6,9 @@
 
 use super::MAX_STRIPES;
 use super::index::{Index, Place};
-use super::stripe::{Shape, Stripe};
+use super::stripe::{Flags, Stripe};
 use crate::batch::Slot;
-use crate::kernel::prefetch;
+use crate::kernel::{Arena, HeldCells, HeldRows};
 use crate::sync::{AtomicUsize, MutexGuard, Ordering};
 use std::cell::Cell;
 
@@ -47,7 +47,8 @@ pub(super) struct Terms<'a> {
     pub(super) aside: &'a AtomicUsize,
     /// A row that was never changed, `[width]`, and its side column `[side]`, one after the other.
     pub(super) fresh: &'a [f32],
-    pub(super) shape: Shape,
+    pub(super) width: usize,
+    pub(super) arena: &'a Arena<Flags>,
 }
 
 /// Exclusive access to the rows of some stripes until it is dropped.
@@ -76,23 +77,23 @@ impl<'a> Lease<'a> {
     /// The row of `slot`, `[width]`; its initial values if it was never changed. Empty if its stripe is not leased.
     #[inline]
     pub fn row(&mut self, slot: Slot) -> &[f32] {
-        let (place, Terms { fresh, shape, .. }) = (self.place(slot), self.terms);
+        let (place, Terms { fresh, width, .. }) = (self.place(slot), self.terms);
         let Some(stripe) = self.stripe(slot) else { return &[] };
         if place == Place::FRESH {
-            return fresh.get(..shape.width).unwrap_or_default();
+            return fresh.get(..width).unwrap_or_default();
         }
-        stripe.row(place.position())
+        stripe.row(place)
     }
 
     /// The side column of `slot`, `[side]`.
     #[inline]
     pub fn side(&mut self, slot: Slot) -> &[f32] {
-        let (place, Terms { fresh, shape, .. }) = (self.place(slot), self.terms);
+        let (place, Terms { fresh, width, .. }) = (self.place(slot), self.terms);
         let Some(stripe) = self.stripe(slot) else { return &[] };
         if place == Place::FRESH {
-            return fresh.get(shape.width..).unwrap_or_default();
+            return fresh.get(width..).unwrap_or_default();
         }
-        stripe.side(place.position())
+        stripe.side(place)
     }
 
     /// The row `[width]` and side column `[side]` of `slot`, to be changed: the row counts as learned from now on.
@@ -100,7 +101,7 @@ impl<'a> Lease<'a> {
     pub fn row_mut(&mut self, slot: Slot) -> (&mut [f32], &mut [f32]) {
         let place = self.place_mut(slot);
         match self.stripe(slot) {
-            Some(stripe) if place != Place::FRESH => stripe.row_mut(place.position()),
+            Some(stripe) if place != Place::FRESH => stripe.row_mut(place),
             _ => (&mut [], &mut []),
         }
     }
@@ -118,8 +119,7 @@ impl<'a> Lease<'a> {
     #[inline(never)]
     fn place_fresh(&mut self, slot: Slot) -> Place {
         let index = self.terms.index;
-        let position = self.stripe(slot).and_then(|stripe| stripe.position_fresh(index, slot));
-        position.and_then(|_| index.find(slot)).unwrap_or(Place::FRESH)
+        self.stripe(slot).and_then(|stripe| stripe.place_fresh(index, slot)).unwrap_or(Place::FRESH)
     }
 
     /// Where the row of `slot` lies, to be changed: it counts as learned from now on.
@@ -130,8 +130,7 @@ impl<'a> Lease<'a> {
             None => self.place_new(slot),
         };
         let aside = self.terms.aside;
-        let stripe = self.stripes.get_mut(place.stripe()).and_then(Option::as_deref_mut);
-        if stripe.is_some_and(|stripe| stripe.mark(place.position(), slot)) {
+        if self.stripe(slot).is_some_and(|stripe| stripe.mark(place, slot)) {
             aside.fetch_add(1, Ordering::Relaxed);
         }
         place
@@ -141,30 +140,22 @@ impl<'a> Lease<'a> {
     #[inline(never)]
     fn place_new(&mut self, slot: Slot) -> Place {
         let index = self.terms.index;
-        let position = self.stripe(slot).and_then(|stripe| stripe.settle_block(index, slot));
-        position.and_then(|_| index.find(slot)).unwrap_or(Place::FRESH)
+        self.stripe(slot).and_then(|stripe| stripe.settle_block(index, slot)).unwrap_or(Place::FRESH)
     }
 
     /// The leased rows by place.
     pub fn rows(&mut self) -> Rows<'_> {
-        let Terms { fresh, shape, .. } = self.terms;
-        let mut rows: [&mut [f32]; MAX_STRIPES] = std::array::from_fn(|_| Default::default());
-        let mut sides: [&mut [f32]; MAX_STRIPES] = std::array::from_fn(|_| Default::default());
-        for ((rows, sides), stripe) in rows.iter_mut().zip(&mut sides).zip(&mut self.stripes) {
-            if let Some(stripe) = stripe {
-                (*rows, *sides) = stripe.all_mut();
-            }
-        }
-        Rows { rows, sides, shape, fresh }
+        let Terms { fresh, width, arena, .. } = self.terms;
+        let shares = self.stripes.iter_mut().flatten().map(|stripe| stripe.share_mut());
+        Rows { held: arena.hold(shares), width, fresh }
     }
 }
 
 /// Leased rows, by place. A place of a stripe that is not leased has no row: it reads as one never changed.
 #[derive(Debug)]
 pub struct Rows<'a> {
-    rows: [&'a mut [f32]; MAX_STRIPES],
-    sides: [&'a mut [f32]; MAX_STRIPES],
-    shape: Shape,
+    held: HeldRows<'a>,
+    width: usize,
     fresh: &'a [f32],
 }
 
@@ -172,14 +163,7 @@ impl<'a> Rows<'a> {
     /// Rows `[n, width]` and side columns `[n, side]` of the caller's own, copies for instance, as if they were leased: the
     /// i-th is at [`Place::own`]`(i)`.
     pub fn own(rows: &'a mut [f32], width: usize, sides: &'a mut [f32], side: usize) -> Self {
-        let mut own = Self {
-            rows: std::array::from_fn(|_| Default::default()),
-            sides: std::array::from_fn(|_| Default::default()),
-            shape: Shape { width, stride: width, side, block: 0 },
-            fresh: &[],
-        };
-        (own.rows[0], own.sides[0]) = (rows, sides);
-        own
+        Self { held: HeldRows::own(rows, width, sides, side), width, fresh: &[] }
     }
 }
 
@@ -187,68 +171,51 @@ impl Rows<'_> {
     /// The row `[width]`.
     #[inline(always)]
     pub fn row(&self, place: Place) -> &[f32] {
-        let start = place.position() * self.shape.stride;
-        let row = self.rows.get(place.stripe()).and_then(|rows| rows.get(start..start + self.shape.width));
-        row.unwrap_or_else(|| self.fresh.get(..self.shape.width).unwrap_or_default())
+        let fresh = || self.fresh.get(..self.width).unwrap_or_default();
+        self.held.row(place.number()).unwrap_or_else(fresh)
     }
 
     /// The rows of many features at a time, to be changed by this thread.
     pub fn cells(&mut self) -> RowsCells<'_> {
-        let mut rows: [&[Cell<f32>]; MAX_STRIPES] = [&[]; MAX_STRIPES];
-        for (cells, floats) in rows.iter_mut().zip(&mut self.rows) {
-            *cells = Cell::from_mut(&mut **floats).as_slice_of_cells();
-        }
-        RowsCells { rows, shape: self.shape }
+        RowsCells { held: self.held.cells() }
     }
 
     /// The row `[width]`, to be changed; its place is from [`Lease::place_mut`]. Empty for a row never changed.
     #[inline(always)]
     pub fn row_mut(&mut self, place: Place) -> &mut [f32] {
-        let start = place.position() * self.shape.stride;
-        let rows = self.rows.get_mut(place.stripe());
-        rows.and_then(|rows| rows.get_mut(start..start + self.shape.width)).unwrap_or_default()
+        self.held.row_mut(place.number()).unwrap_or_default()
     }
 
     /// The side column `[side]`.
     #[inline(always)]
     pub fn side(&self, place: Place) -> &[f32] {
-        let start = place.position() * self.shape.side;
-        let side = self.sides.get(place.stripe()).and_then(|sides| sides.get(start..start + self.shape.side));
-        side.unwrap_or_else(|| self.fresh.get(self.shape.width..).unwrap_or_default())
+        let fresh = || self.fresh.get(self.width..).unwrap_or_default();
+        self.held.side(place.number()).unwrap_or_else(fresh)
     }
 
     /// The side column `[side]`, to be changed; its place is from [`Lease::place_mut`].
     #[inline(always)]
     pub fn side_mut(&mut self, place: Place) -> &mut [f32] {
-        let start = place.position() * self.shape.side;
-        let sides = self.sides.get_mut(place.stripe());
-        sides.and_then(|sides| sides.get_mut(start..start + self.shape.side)).unwrap_or_default()
+        self.held.side_mut(place.number()).unwrap_or_default()
     }
 
     /// Starts fetching the row into the cache.
     #[inline(always)]
     pub fn prefetch(&self, place: Place) {
-        for line in self.row(place).chunks(16) {
-            if let Some(first) = line.first() {
-                prefetch(first);
-            }
-        }
+        self.held.prefetch(place.number());
     }
 }
 
 /// Leased rows by place, several of them, or one several times, to be changed together.
 #[derive(Debug)]
 pub struct RowsCells<'a> {
-    rows: [&'a [Cell<f32>]; MAX_STRIPES],
-    shape: Shape,
+    held: HeldCells<'a>,
 }
 
 impl<'a> RowsCells<'a> {
     /// The row `[width]`; its place is from [`Lease::place_mut`]. Empty for a row never changed.
     #[inline(always)]
     pub fn row(&self, place: Place) -> &'a [Cell<f32>] {
-        let start = place.position() * self.shape.stride;
-        let row = self.rows.get(place.stripe()).and_then(|rows| rows.get(start..start + self.shape.width));
-        row.unwrap_or_default()
+        self.held.row(place.number()).unwrap_or_default()
     }
 }

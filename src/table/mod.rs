@@ -28,15 +28,17 @@ pub use lease::{Lease, Rows, RowsCells, StripeSet};
 pub use single::SingleStripe;
 
 use crate::batch::{MAX_BUCKETS, Slot};
+use crate::kernel::{Arena, MOST_SHARES, ROWS_PER_CHUNK};
 pub use crate::optim::Init;
 use crate::sync::{AtomicUsize, Mutex, Ordering, lock};
 use cut::Cutting;
 use index::Index;
 use lease::Terms;
-use stripe::{ROWS_PER_WORD, Shape, Stripe};
+use std::sync::Arc;
+use stripe::{Flags, Shape, Stripe};
 
 /// Most stripes of a table: a set of them is one word.
-pub const MAX_STRIPES: usize = 64;
+pub const MAX_STRIPES: usize = MOST_SHARES;
 
 /// Largest width of a row, in floats.
 pub const MAX_WIDTH: usize = 1 << 16;
@@ -79,6 +81,7 @@ pub enum TableError {
 pub struct Table {
     options: TableOptions,
     index: Index,
+    arena: Arc<Arena<Flags>>,
     stripes: Box<[Mutex<Stripe>]>,
     shift: u32,
     aside: AtomicUsize,
@@ -100,17 +103,15 @@ impl Table {
         if rows == 0 || rows > u64::from(MAX_BUCKETS) + 1 || width == 0 || width > MAX_WIDTH {
             return Err(TableError::Shape { rows, width });
         }
-        let per_stripe = rows_per_stripe(rows);
-        let stripes = (0..rows.div_ceil(per_stripe)).map(|index| {
-            let first = index * per_stripe;
-            Stripe::new(&options, first, per_stripe.min(rows - first) as usize).map(Mutex::new)
-        });
-        let stripes = stripes.collect::<Result<Box<[_]>, _>>()?;
+        let shape = Shape::new(&options);
+        let memory = TableError::Memory { bytes: rows * shape.row.stride as u64 * 4 };
+        let (arena, stripes) = stripe::stripes(&options).ok_or(memory)?;
+        let stripes = stripes.into_iter().map(Mutex::new).collect();
         let fresh = vec![0.0; width + options.side].into_boxed_slice();
-        let index = Index::new(rows, Shape::new(&options).block)?;
-        let (shift, aside) = (per_stripe.trailing_zeros(), AtomicUsize::new(0));
+        let index = Index::new(rows, shape.block)?;
+        let (shift, aside) = (rows_per_stripe(rows).trailing_zeros(), AtomicUsize::new(0));
         let cut = Mutex::new(Cutting::none());
-        Ok(Self { options, index, stripes, shift, aside, cut, fresh })
+        Ok(Self { options, index, arena, stripes, shift, aside, cut, fresh })
     }
 
     /// Shape and initial values.
@@ -137,9 +138,8 @@ impl Table {
 
     /// Locks the stripes of `set`, in ascending order.
     pub fn lease(&self, set: StripeSet) -> Lease<'_> {
-        let (index, aside, fresh) = (&self.index, &self.aside, &*self.fresh);
-        let shape = Shape::new(&self.options);
-        let mut lease = Lease::empty(Terms { index, shift: self.shift, aside, fresh, shape });
+        let Self { options: TableOptions { width, .. }, index, arena, shift, aside, fresh, .. } = self;
+        let mut lease = Lease::empty(Terms { index, shift: *shift, aside, fresh, width: *width, arena });
         for index in set.iter() {
             if let Some(stripe) = self.stripes.get(index) {
                 lease.hold(index, lock(stripe));
@@ -201,7 +201,7 @@ const PAUSES_PER_PART: usize = 3;
 
 /// Rows of a stripe but the last: a power of two.
 fn rows_per_stripe(rows: u64) -> u64 {
-    rows.div_ceil(MAX_STRIPES as u64).next_power_of_two().max(ROWS_PER_WORD as u64)
+    rows.div_ceil(MAX_STRIPES as u64).next_power_of_two().max(ROWS_PER_CHUNK as u64)
 }
 
 #[cfg(not(loom))]

@@ -25,7 +25,7 @@ impl SingleStripe<'_> {
     #[inline]
     pub fn prefetch(&self, slot: Slot) {
         if let Some(place) = self.table.index.find(slot) {
-            self.stripe.prefetch(place.position());
+            self.stripe.prefetch(place);
         }
     }
 
@@ -33,11 +33,10 @@ impl SingleStripe<'_> {
     #[inline]
     pub fn copy(&mut self, slot: Slot, row: &mut [f32], side: &mut [f32]) {
         let index = &self.table.index;
-        let known = index.find(slot).map(|place| place.position());
-        match known.or_else(|| self.stripe.position_fresh(index, slot)) {
-            Some(position) => {
-                row.copy_from_slice(self.stripe.row(position));
-                side.copy_from_slice(self.stripe.side(position));
+        match index.find(slot).or_else(|| self.stripe.place_fresh(index, slot)) {
+            Some(place) => {
+                row.copy_from_slice(self.stripe.row(place));
+                side.copy_from_slice(self.stripe.side(place));
             }
             None => {
                 row.fill(0.0);
@@ -51,10 +50,10 @@ impl SingleStripe<'_> {
     #[inline]
     pub fn row_mut(&mut self, slot: Slot) -> (&mut [f32], &mut [f32]) {
         let index = &self.table.index;
-        let Some(position) = self.stripe.settle(index, slot) else { return (&mut [], &mut []) };
-        if self.stripe.mark(position, slot) {
+        let Some(place) = self.stripe.settle(index, slot) else { return (&mut [], &mut []) };
+        if self.stripe.mark(place, slot) {
             self.table.aside.fetch_add(1, Ordering::Relaxed);
         }
-        self.stripe.row_mut(position)
+        self.stripe.row_mut(place)
     }
 }

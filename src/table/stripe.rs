@@ -2,29 +2,27 @@
 //!
 //! Rows do not lie where their slot says but side by side in the order of their first touch, behind the table's index
 //! from slots to places. A stream touches a few rows in a million: side by side they fill a few pages that the processor's caches
-//! and address buffers hold, where each on a page of its own would miss both at every visit. The memory for all rows is
-//! one allocation, of which the system backs only what was used, so that growing copies nothing.
+//! and address buffers hold, where each on a page of its own would miss both at every visit. All stripes take the memory for
+//! their rows from one arena, some rows at a time ([`Share`]), so that the table as a whole is dense; the system backs only
+//! what was used, so growing copies nothing.
 //!
 //! The unit of the index is a *block*: one row, or as many consecutive ones as fill a cache line, so that the index never
-//! costs more than 4 bytes a line. Four bits a row, by position: *touched* (ever changed), *dirty* (changed since the last
+//! costs more than 4 bytes a line. Four bits a row, by place: *touched* (ever changed), *dirty* (changed since the last
 //! cut), *pending* (the cut in progress still needs this value), *taken* (the last cut has got it from here, so that it can
 //! be given back should the cut come to nothing).
 
 use super::aside::Aside;
 use super::cut::CutRows;
 use super::index::{Index, Place};
-use super::{Init, TableError, TableOptions, rows_per_stripe};
+use super::{Init, TableOptions, rows_per_stripe};
 use crate::batch::Slot;
-use crate::kernel::prefetch;
+use crate::kernel::{Arena, ROWS_PER_CHUNK, RowShape, Share, prefetch};
 use bytemuck::{Pod, Zeroable};
 use std::ops::Range;
-
-/// Least number of slots of a stripe, and the number of rows whose flags share words.
-pub(super) const ROWS_PER_WORD: usize = 64;
+use std::sync::Arc;
 
 /// Floats in a cache line.
 const LINE: usize = 16;
-const LINE_BYTES: usize = 64;
 /// Blocks of the index that share a bit that says whether there is any.
 const BLOCKS_PER_GROUP: usize = 64;
 
@@ -36,7 +34,7 @@ const BYTES_PER_PART: usize = 1 << 20;
 
 #[derive(Debug, Clone, Copy, Default, Pod, Zeroable)]
 #[repr(C)]
-struct Flags {
+pub(super) struct Flags {
     touched: u64,
     dirty: u64,
     pending: u64,
@@ -45,7 +43,6 @@ struct Flags {
 
 #[derive(Debug)]
 pub(super) struct Stripe {
-    number: u32,
     first: u32,
     rows: usize,
     shape: Shape,
@@ -53,14 +50,12 @@ pub(super) struct Stripe {
     seed: u64,
     /// Which groups of the index hold a block in use, a bit each.
     groups: Box<[u64]>,
-    /// Blocks in use.
-    used: u32,
-    floats: Box<[f32]>,
-    /// Where the first row starts: at a cache line, so that no row crosses one it need not. An allocation of that
-    /// alignment would be zeroed by hand, all of it, at once.
-    base: usize,
-    sides: Box<[f32]>,
-    flags: Box<[Flags]>,
+    /// Its rows, by place.
+    share: Share<Flags>,
+    /// First places of the chunks it has taken.
+    chunks: Vec<u32>,
+    /// The next free place of the last of them; at its end there is none.
+    free: u32,
     /// By part: [`Shape::slots_per_part`] slots.
     aside: Box<[Aside]>,
 }
@@ -68,10 +63,8 @@ pub(super) struct Stripe {
 /// Lengths within a row, and how rows follow each other.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shape {
-    pub(super) width: usize,
-    /// Floats from one row to the next: a power of two up to a line, whole lines beyond.
-    pub(super) stride: usize,
-    pub(super) side: usize,
+    /// The stride is a power of two up to a line, whole lines beyond.
+    pub(super) row: RowShape,
     /// log2 of the rows of a block.
     pub(super) block: u32,
 }
@@ -81,7 +74,12 @@ impl Shape {
         let TableOptions { width, side, .. } = *options;
         let stride = if width <= LINE { width.next_power_of_two() } else { width.next_multiple_of(LINE) };
         let block = (LINE / stride.min(LINE)).trailing_zeros();
-        Self { width, stride, side, block }
+        Self { row: RowShape { width, stride, side }, block }
+    }
+
+    /// Places that `rows` consecutive slots need: whole blocks.
+    fn places(self, rows: u64) -> usize {
+        (rows.div_ceil(1 << self.block) << self.block) as usize
     }
 
     /// Slots of a group of the index.
@@ -91,37 +89,39 @@ impl Shape {
 
     /// Slots of a part of a cut: a power of two.
     pub(super) fn slots_per_part(self) -> usize {
-        let bytes = (self.width + self.side) * 4;
+        let bytes = (self.row.width + self.row.side) * 4;
         let slots = (BYTES_PER_PART / bytes).next_power_of_two() / 2;
         slots.clamp(self.slots_per_group(), SLOTS_PER_PART)
     }
 }
 
+/// The stripes of a table and the arena they have their rows from; `None` if the system has no such memory.
+pub(super) fn stripes(options: &TableOptions) -> Option<(Arc<Arena<Flags>>, Vec<Stripe>)> {
+    let (shape, per_stripe) = (Shape::new(options), rows_per_stripe(options.rows));
+    let firsts = || (0..options.rows).step_by(per_stripe as usize);
+    let rows = |first| per_stripe.min(options.rows - first);
+    let chunks = firsts().map(|first| shape.places(rows(first)).div_ceil(ROWS_PER_CHUNK)).sum();
+    let (arena, shares) = Arena::new(shape.row, chunks, firsts().count())?;
+    let stripes =
+        firsts().zip(shares).map(|(first, share)| Stripe::new(options, first, rows(first) as usize, share));
+    let stripes = stripes.collect::<Option<_>>()?;
+    Some((arena, stripes))
+}
+
 impl Stripe {
-    pub(super) fn new(options: &TableOptions, first: u64, rows: usize) -> Result<Self, TableError> {
+    fn new(options: &TableOptions, first: u64, rows: usize, share: Share<Flags>) -> Option<Self> {
         let shape = Shape::new(options);
-        let bytes = options.rows * shape.stride as u64 * 4;
-        let memory = |_| TableError::Memory { bytes };
-        let blocks = rows.div_ceil(1 << shape.block);
-        let places = blocks << shape.block;
-        let floats: Box<[f32]> =
-            bytemuck::allocation::try_zeroed_slice_box(places * shape.stride + LINE).map_err(memory)?;
-        let base = floats.as_ptr().align_offset(LINE_BYTES).min(LINE);
-        let words = blocks.div_ceil(BLOCKS_PER_GROUP * 64);
-        Ok(Self {
-            number: (first / rows_per_stripe(options.rows)) as u32,
+        let words = rows.div_ceil(1 << shape.block).div_ceil(BLOCKS_PER_GROUP * 64);
+        Some(Self {
             first: first as u32,
             rows,
             shape,
             init: options.init,
             seed: options.seed,
-            groups: bytemuck::allocation::try_zeroed_slice_box(words).map_err(memory)?,
-            used: 0,
-            floats,
-            base,
-            sides: bytemuck::allocation::try_zeroed_slice_box(places * shape.side).map_err(memory)?,
-            flags: bytemuck::allocation::try_zeroed_slice_box(places.div_ceil(ROWS_PER_WORD))
-                .map_err(memory)?,
+            groups: bytemuck::allocation::try_zeroed_slice_box(words).ok()?,
+            share,
+            chunks: Vec::new(),
+            free: 0,
             aside: (0..rows.div_ceil(shape.slots_per_part())).map(|_| Aside::default()).collect(),
         })
     }
@@ -133,110 +133,106 @@ impl Stripe {
         (offset < self.rows).then_some(offset)
     }
 
-    /// The position of a row, which gets one if it has none.
+    /// The place of a row, which gets one if it has none.
     #[inline(always)]
-    pub(super) fn settle(&mut self, index: &Index, slot: Slot) -> Option<usize> {
+    pub(super) fn settle(&mut self, index: &Index, slot: Slot) -> Option<Place> {
         match index.find(slot) {
-            Some(place) => Some(place.position()),
+            Some(place) => Some(place),
             None => self.settle_block(index, slot),
         }
     }
 
-    /// Gives a row without a position one.
+    /// Gives a row without a place one.
     #[cold]
     #[inline(never)]
-    pub(super) fn settle_block(&mut self, index: &Index, slot: Slot) -> Option<usize> {
+    pub(super) fn settle_block(&mut self, index: &Index, slot: Slot) -> Option<Place> {
         let shape = self.shape;
         let block = self.offset(slot)? >> shape.block;
-        let (group, first) = (block / BLOCKS_PER_GROUP, (self.used as usize) << shape.block);
-        self.used += 1;
+        let first = self.next_block()?;
+        let group = block / BLOCKS_PER_GROUP;
         self.groups[group / 64] |= bit(group);
         if self.init != Init::Zeros {
             for i in 0..1 << shape.block {
-                let (slot, at) = (Slot(self.first + (block << shape.block | i) as u32), self.at(first + i));
-                self.init.fill(self.seed, slot, &mut self.floats[at]);
+                let slot = Slot(self.first + ((block << shape.block) as u32 | i));
+                self.init.fill(self.seed, slot, self.share.row_mut(first + i).0);
             }
         }
-        index.set(slot, Place::new(self.number, first));
-        index.find(slot).map(Place::position)
+        index.set(slot, Place::new(first));
+        index.find(slot)
     }
 
-    /// Where the row at `position` lies.
-    #[inline(always)]
-    fn at(&self, position: usize) -> Range<usize> {
-        let start = self.base + position * self.shape.stride;
-        start..start + self.shape.width
-    }
-
-    /// Where its side column lies.
-    #[inline(always)]
-    fn side_at(&self, position: usize) -> Range<usize> {
-        position * self.shape.side..(position + 1) * self.shape.side
+    /// The place of the first row of a block not used yet.
+    fn next_block(&mut self) -> Option<u32> {
+        if self.free.is_multiple_of(ROWS_PER_CHUNK as u32) {
+            self.free = self.share.take_chunk()?;
+            self.chunks.push(self.free);
+        }
+        let first = self.free;
+        self.free += 1 << self.shape.block;
+        Some(first)
     }
 
     /// Starts fetching the row into the cache.
     #[inline]
-    pub(super) fn prefetch(&self, position: usize) {
-        for line in self.row(position).iter().step_by(LINE) {
+    pub(super) fn prefetch(&self, place: Place) {
+        for line in self.row(place).iter().step_by(LINE) {
             prefetch(line);
         }
     }
 
-    /// The position of a row without one, to be read: `None` if it holds zeros. Random initial values are made once and
+    /// The place of a row without one, to be read: `None` if it holds zeros. Random initial values are made once and
     /// kept, though nothing counts as touched.
     #[cold]
-    pub(super) fn position_fresh(&mut self, index: &Index, slot: Slot) -> Option<usize> {
+    pub(super) fn place_fresh(&mut self, index: &Index, slot: Slot) -> Option<Place> {
         if self.init == Init::Zeros { None } else { self.settle_block(index, slot) }
     }
 
-    /// The row `[width]` at `position`.
+    /// The row `[width]` at `place`.
     #[inline]
-    pub(super) fn row(&self, position: usize) -> &[f32] {
-        &self.floats[self.at(position)]
+    pub(super) fn row(&self, place: Place) -> &[f32] {
+        self.share.row(place.number())
     }
 
-    /// The side column `[side]` at `position`.
+    /// The side column `[side]` at `place`.
     #[inline]
-    pub(super) fn side(&self, position: usize) -> &[f32] {
-        &self.sides[self.side_at(position)]
+    pub(super) fn side(&self, place: Place) -> &[f32] {
+        self.share.side(place.number())
     }
 
-    /// Row `[width]` and side column `[side]` at `position`.
+    /// Row `[width]` and side column `[side]` at `place`.
     #[inline]
-    pub(super) fn row_mut(&mut self, position: usize) -> (&mut [f32], &mut [f32]) {
-        let (place, side) = (self.at(position), self.side_at(position));
-        (&mut self.floats[place], &mut self.sides[side])
+    pub(super) fn row_mut(&mut self, place: Place) -> (&mut [f32], &mut [f32]) {
+        self.share.row_mut(place.number())
     }
 
-    /// All rows `[places, stride]` and side columns `[places, side]`, by position.
+    /// What it has of the table's arena.
     #[inline]
-    pub(super) fn all_mut(&mut self) -> (&mut [f32], &mut [f32]) {
-        (self.floats.get_mut(self.base..).unwrap_or_default(), &mut self.sides)
+    pub(super) fn share_mut(&mut self) -> &mut Share<Flags> {
+        &mut self.share
     }
 
     /// Notes that a row is about to change. Returns whether its old value was copied aside.
     #[inline(always)]
-    pub(super) fn mark(&mut self, position: usize, slot: Slot) -> bool {
-        let Some(flags) = self.flags.get_mut(position / ROWS_PER_WORD) else { return false };
-        if flags.dirty & !flags.pending & bit(position) != 0 {
+    pub(super) fn mark(&mut self, place: Place, slot: Slot) -> bool {
+        let Some(flags) = self.share.flags_mut(place.number()) else { return false };
+        if flags.dirty & !flags.pending & place.bit() != 0 {
             return false; // then it is touched as well
         }
-        flags.touched |= bit(position);
-        flags.dirty |= bit(position);
-        if flags.pending & bit(position) == 0 {
+        flags.touched |= place.bit();
+        flags.dirty |= place.bit();
+        if flags.pending & place.bit() == 0 {
             return false;
         }
-        flags.pending &= !bit(position);
-        self.copy_aside(position, slot);
+        flags.pending &= !place.bit();
+        self.copy_aside(place, slot);
         true
     }
 
     #[cold]
-    fn copy_aside(&mut self, position: usize, slot: Slot) {
-        let (place, side) = (self.at(position), self.side_at(position));
+    fn copy_aside(&mut self, place: Place, slot: Slot) {
         let part = self.offset(slot).unwrap_or_default() / self.shape.slots_per_part();
         if let Some(aside) = self.aside.get_mut(part) {
-            aside.push(slot, &self.floats[place], &self.sides[side]);
+            aside.push(slot, self.share.row(place.number()), self.share.side(place.number()));
         }
     }
 
@@ -247,35 +243,41 @@ impl Stripe {
 
     /// Overwrites a row with stored values and marks it touched, not dirty.
     pub(super) fn restore(&mut self, index: &Index, slot: Slot, row: &[f32], side: &[f32]) -> bool {
-        if row.len() != self.shape.width || side.len() != self.shape.side {
+        if row.len() != self.shape.row.width || side.len() != self.shape.row.side {
             return false;
         }
         let Some(_) = self.offset(slot) else { return false };
-        let Some(position) = self.settle(index, slot) else { return false };
-        let (own_row, own_side) = self.row_mut(position);
+        let Some(place) = self.settle(index, slot) else { return false };
+        let (own_row, own_side) = self.row_mut(place);
         own_row.copy_from_slice(row);
         own_side.copy_from_slice(side);
-        self.flags[position / ROWS_PER_WORD].touched |= bit(position);
+        if let Some(flags) = self.share.flags_mut(place.number()) {
+            flags.touched |= place.bit();
+        }
         true
     }
 
     pub(super) fn touched(&self) -> u64 {
-        self.used_flags().iter().map(|flags| u64::from(flags.touched.count_ones())).sum()
+        let flags = self.chunks.iter().filter_map(|&chunk| self.share.flags(chunk));
+        flags.map(|flags| u64::from(flags.touched.count_ones())).sum()
     }
 
-    /// The flags of all rows that have a position.
-    fn used_flags(&self) -> &[Flags] {
-        let places = (self.used as usize) << self.shape.block;
-        self.flags.get(..places.div_ceil(ROWS_PER_WORD)).unwrap_or_default()
+    /// Calls `change` with the flags of all rows that have a place.
+    fn for_all_flags(&mut self, mut change: impl FnMut(&mut Flags)) {
+        for &chunk in &self.chunks {
+            if let Some(flags) = self.share.flags_mut(chunk) {
+                change(flags);
+            }
+        }
     }
 
-    fn used_flags_mut(&mut self) -> &mut [Flags] {
-        let places = (self.used as usize) << self.shape.block;
-        self.flags.get_mut(..places.div_ceil(ROWS_PER_WORD)).unwrap_or_default()
+    /// The flags of the chunk of `place`.
+    fn flags(&self, place: Place) -> Flags {
+        self.share.flags(place.number()).copied().unwrap_or_default()
     }
 
-    /// Slot and position of all rows of `groups` that have a position, in ascending order of slots.
-    fn settled(&self, index: &Index, groups: Range<usize>) -> impl Iterator<Item = (Slot, usize)> {
+    /// Slot and place of all rows of `groups` that have a place, in ascending order of slots.
+    fn settled(&self, index: &Index, groups: Range<usize>) -> impl Iterator<Item = (Slot, Place)> {
         let per_group = self.shape.slots_per_group();
         let used = |group: &usize| self.groups.get(group / 64).is_some_and(|word| word & bit(*group) != 0);
         let slots = groups.filter(used).flat_map(move |group| {
@@ -284,14 +286,14 @@ impl Stripe {
         });
         slots.filter_map(|offset| {
             let slot = Slot(self.first + offset as u32);
-            index.find(slot).map(|place| (slot, place.position()))
+            index.find(slot).map(|place| (slot, place))
         })
     }
 
     pub(super) fn for_each_touched(&self, index: &Index, visit: &mut impl FnMut(Slot, &[f32])) {
-        for (slot, position) in self.settled(index, 0..self.groups()) {
-            if self.flags[position / ROWS_PER_WORD].touched & bit(position) != 0 {
-                visit(slot, self.row(position));
+        for (slot, place) in self.settled(index, 0..self.groups()) {
+            if self.flags(place).touched & place.bit() != 0 {
+                visit(slot, self.row(place));
             }
         }
     }
@@ -299,11 +301,11 @@ impl Stripe {
     /// Makes the dirty rows pending; returns how many.
     pub(super) fn begin_cut(&mut self) -> u64 {
         let mut rows = 0;
-        for flags in self.used_flags_mut() {
+        self.for_all_flags(|flags| {
             flags.pending = flags.dirty;
             (flags.dirty, flags.taken) = (0, 0);
             rows += u64::from(flags.pending.count_ones());
-        }
+        });
         rows
     }
 
@@ -317,30 +319,30 @@ impl Stripe {
         let from = out.slots.len();
         let groups = self.shape.slots_per_part() / self.shape.slots_per_group();
         let groups = part * groups..(part + 1) * groups;
-        for (slot, position) in self.settled(index, groups) {
-            if self.flags[position / ROWS_PER_WORD].pending & bit(position) != 0 {
+        for (slot, place) in self.settled(index, groups) {
+            if self.flags(place).pending & place.bit() != 0 {
                 out.slots.push(slot.0);
                 // Neighbours by slot lie anywhere: one after the other each would miss the caches.
-                self.row(position).first().into_iter().chain(self.side(position).first()).for_each(prefetch);
+                self.row(place).first().into_iter().chain(self.side(place).first()).for_each(prefetch);
             }
         }
-        for i in from..out.slots.len() {
-            let Some(place) = index.find(Slot(out.slots[i])) else { continue };
-            let position = place.position();
-            out.rows.extend_from_slice(self.row(position));
-            out.sides.extend_from_slice(self.side(position));
-            let flags = &mut self.flags[position / ROWS_PER_WORD];
-            flags.pending &= !bit(position);
-            flags.taken |= bit(position);
+        for &slot in &out.slots[from..] {
+            let Some(place) = index.find(Slot(slot)) else { continue };
+            out.rows.extend_from_slice(self.row(place));
+            out.sides.extend_from_slice(self.side(place));
+            if let Some(flags) = self.share.flags_mut(place.number()) {
+                flags.pending &= !place.bit();
+                flags.taken |= place.bit();
+            }
         }
     }
 
     /// Undoes a cut: rows that are still pending or were taken are dirty again. Rows copied aside changed since, so they
     /// are dirty already; returns how many are held.
     pub(super) fn abandon_cut(&mut self) -> usize {
-        for flags in self.used_flags_mut() {
+        self.for_all_flags(|flags| {
             flags.dirty |= std::mem::take(&mut flags.pending) | std::mem::take(&mut flags.taken);
-        }
+        });
         self.aside.iter_mut().map(|aside| std::mem::take(aside).len()).sum()
     }
 }
