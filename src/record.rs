@@ -13,7 +13,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// A place in a source: how many lines and bytes lie before it. For compressed input, bytes are counted after
-/// decompression.
+/// decompression. In a partition of a topic both are the offset of its next message.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Position {
     /// Lines before this place; the line that starts here is number `lines + 1`.
@@ -27,7 +27,7 @@ pub struct Position {
 pub struct Positions {
     /// Completed passes over seekable input.
     pub pass: u32,
-    /// By source name (a path, or `-` for standard input): where its next unread byte is.
+    /// By source name (a path, `-` for standard input, `topic[partition]`): where its next unread byte is.
     pub sources: BTreeMap<String, Position>,
 }
 
@@ -40,6 +40,11 @@ impl Positions {
                 self.sources.insert(source.to_owned(), after);
             }
         }
+    }
+
+    /// Lets go of `source`: another member of the group goes on with it.
+    pub fn forget(&mut self, source: &str) {
+        self.sources.remove(source);
     }
 
     /// Where the next unread byte of `source` is; the start for a source never seen.
@@ -55,6 +60,8 @@ pub struct Record<'a> {
     pub source: &'a str,
     /// The record's bytes without its line end. Cut at the source's record limit.
     pub bytes: &'a [u8],
+    /// What the source itself calls the record: a message's key.
+    pub key: Option<&'a [u8]>,
     /// The record's full length in bytes; larger than `bytes.len()` if it was cut.
     pub length: u64,
     /// Where it starts.
@@ -88,8 +95,11 @@ pub struct RecordBatch {
     bytes: Vec<u8>,
     used: usize,
     spans: Vec<Span>,
+    /// Places of keys in `bytes`, by record; shorter than `spans` if the last records have none.
+    keys: Vec<Option<Range<usize>>>,
     record_bytes: usize,
     end: Position,
+    leaving: Vec<String>,
 }
 
 impl Default for RecordBatch {
@@ -100,8 +110,10 @@ impl Default for RecordBatch {
             bytes: Vec::new(),
             used: 0,
             spans: Vec::new(),
+            keys: Vec::new(),
             record_bytes: 0,
             end: Position::default(),
+            leaving: Vec::new(),
         }
     }
 }
@@ -114,8 +126,10 @@ impl RecordBatch {
         self.pass = pass;
         self.used = 0;
         self.spans.clear();
+        self.keys.clear();
         self.record_bytes = 0;
         self.end = from;
+        self.leaving.clear();
     }
 
     /// `count` bytes to read a chunk of input into, behind what is there. Say with [`RecordBatch::fill`] how many came
@@ -155,6 +169,25 @@ impl RecordBatch {
         self.push_within(range, length, at, after);
     }
 
+    /// Gives the record pushed last its key.
+    pub fn set_key(&mut self, key: &[u8]) {
+        let Some(last) = self.spans.len().checked_sub(1) else { return };
+        self.space(key.len()).copy_from_slice(key);
+        let range = self.fill(key.len());
+        self.keys.resize(last, None);
+        self.keys.push(Some(range));
+    }
+
+    /// Names the sources that are to be let go of; belongs to [`Fetch::Drain`].
+    pub fn leave(&mut self, sources: Vec<String>) {
+        self.leaving = sources;
+    }
+
+    /// The sources to be let go of once all before is durable; usually none.
+    pub fn leaving(&self) -> &[String] {
+        &self.leaving
+    }
+
     /// Notes that the source is consumed up to `end`: blank lines after the last record, for instance.
     pub fn set_end(&mut self, end: Position) {
         self.end = end;
@@ -163,6 +196,11 @@ impl RecordBatch {
     /// Name of the source.
     pub fn source(&self) -> &str {
         &self.source
+    }
+
+    /// The same, to be kept.
+    pub fn source_name(&self) -> Arc<str> {
+        Arc::clone(&self.source)
     }
 
     /// The pass over the input these records belong to, from 0.
@@ -196,6 +234,7 @@ impl RecordBatch {
         Some(Record {
             source: &self.source,
             bytes: self.bytes.get(span.start..span.end)?,
+            key: self.keys.get(index).cloned().flatten().and_then(|range| self.bytes.get(range)),
             length: span.length,
             at: span.at,
             after: span.after,
@@ -217,6 +256,11 @@ pub enum Fetch {
     Idle,
     /// There is nothing more.
     End,
+    /// Sources are wanted elsewhere: all that was handed over is to be learned, made durable and acknowledged, then
+    /// [`Source::release`] is called. The batch holds no record but their names, [`RecordBatch::leaving`].
+    Drain,
+    /// Others go on from the last commit already: what came after it is void. The run ends at once and saves nothing.
+    Lost,
 }
 
 /// Brings records in. Implement it to feed the engine from anything; see `examples/custom_source.rs`.
@@ -231,6 +275,17 @@ pub trait Source: Send {
     /// Called after everything up to `positions` was made durable. A source that must tell a broker does it here.
     fn acknowledge(&mut self, positions: &Positions) -> Result<(), SourceError> {
         let _ = positions;
+        Ok(())
+    }
+
+    /// Called after [`Fetch::Drain`], when all that was handed over is durable: lets the sources go.
+    fn release(&mut self) -> Result<(), SourceError> {
+        Ok(())
+    }
+
+    /// Called about once a second while there is no room for records: a source that must show signs of life does it
+    /// here, and keeps what comes in meanwhile.
+    fn hold(&mut self) -> Result<(), SourceError> {
         Ok(())
     }
 

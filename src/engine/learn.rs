@@ -3,10 +3,11 @@
 use super::work::{Entry, Work};
 use super::write::Out;
 use super::{EngineError, EngineOptions, Finished, Model, Observer, Status, Task};
+use crate::checkpoint::{Progress, Snapshot};
 use crate::config::Every;
 use crate::learner::{LabelShape, Mode, Outcome, Outcomes};
 use crate::record::{Positions, Record};
-use crate::sink::{DeadLetter, write_prediction};
+use crate::sink::{DeadLetter, Letter, Results, write_prediction};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,8 +19,20 @@ pub(super) struct Links {
     pub(super) parsed: Vec<Receiver<Work>>,
     pub(super) pool: Sender<Work>,
     pub(super) lines: Sender<Out>,
-    /// Hears of each saved generation; none if nothing is saved.
-    pub(super) saved: Option<Receiver<()>>,
+    /// Hears of each cut that is durable.
+    pub(super) saved: Receiver<()>,
+    pub(super) keeps: Keeps,
+}
+
+/// What becomes of a cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keeps {
+    /// There are none.
+    Nothing,
+    /// Its positions and results are published; the model is not saved.
+    Positions,
+    /// It is saved, and published if somebody publishes.
+    Generations,
 }
 
 /// What the learner knows of its surroundings.
@@ -28,12 +41,20 @@ pub(super) struct Input {
     pub(super) total_bytes: Option<u64>,
     /// Somebody wants prediction lines.
     pub(super) predictions: bool,
+    /// Bad records are wanted as they came.
+    pub(super) letters: bool,
+    /// Results wait for a cut to be published with.
+    pub(super) publishes: bool,
     /// The source was read to its end.
     pub(super) ended: AtomicBool,
+    /// Others went on from the last commit: nothing since then counts.
+    pub(super) lost: AtomicBool,
 }
 
 /// How often an idle learner looks at the clock.
 const TICK: Duration = Duration::from_millis(50);
+/// Bytes of results that may wait for a cut to be published with; more make one due at once.
+const WAITING_BYTES: usize = 32 << 20;
 
 /// The learner's stage of a run.
 pub(super) struct Stage<'a> {
@@ -49,6 +70,8 @@ pub(super) struct Stage<'a> {
     first_examples: u64,
     /// Records learned, those of later passes too: what checkpoints by number count.
     records: u64,
+    /// Bytes of results since the last cut that wait to be published with the next.
+    waiting: usize,
     /// A cut is on its way to the disk.
     in_flight: bool,
     /// Seconds as the last cut has them: what a resumed run goes on from is what this one reports.
@@ -86,6 +109,7 @@ impl<'a> Stage<'a> {
             errors: 0,
             first_examples,
             records,
+            waiting: 0,
             in_flight: false,
             cut_seconds: None,
             next_records: None,
@@ -105,7 +129,9 @@ impl<'a> Stage<'a> {
         match learned {
             Ok(Err(Gone)) => Ok(()),
             Ok(Ok(())) => {
-                let _ = self.final_cut(&links, self.input.ended.load(Ordering::Acquire));
+                if !self.input.lost.load(Ordering::Acquire) {
+                    let _ = self.final_cut(&links, self.input.ended.load(Ordering::Acquire));
+                }
                 Ok(())
             }
             Err(error) => {
@@ -151,6 +177,9 @@ impl<'a> Stage<'a> {
                     }
                 }
                 Err(RecvTimeoutError::Disconnected) => return Ok(Ok(())),
+            }
+            if self.input.lost.load(Ordering::Acquire) {
+                return Ok(Err(Gone));
             }
             self.observe(observer);
         }
@@ -203,7 +232,11 @@ impl<'a> Stage<'a> {
             self.positions.advance(work.records.source(), work.records.end());
         }
         self.bytes += work.records.byte_len() as u64 + work.records.len() as u64;
-        Ok(self.cut_if_due(links))
+        if work.records.leaving().is_empty() {
+            Ok(self.cut_if_due(links))
+        } else {
+            Ok(self.let_go(work.records.leaving(), links))
+        }
     }
 
     fn mode(&self, pass: u32) -> Mode {
@@ -248,7 +281,7 @@ impl<'a> Stage<'a> {
         row: usize,
         mode: Mode,
     ) -> (Option<Out>, Option<EngineError>) {
-        let (mut predictions, mut dead_letters) = (Vec::new(), Vec::new());
+        let (mut predictions, mut dead_letters, mut letters) = (Vec::new(), Vec::new(), Vec::new());
         let (mut next, mut failure) = (0, None);
         for index in segment {
             let Some(record) = work.records.get(index) else { continue };
@@ -261,11 +294,17 @@ impl<'a> Stage<'a> {
                 }
             };
             let Some(reason) = bad.filter(|_| mode != Mode::Again) else { continue };
-            DeadLetter::new(record, reason.clone()).write(&mut dead_letters);
+            if self.input.letters {
+                letters.push(Letter::new(record, reason.clone()));
+            } else {
+                DeadLetter::new(record, reason.clone()).write(&mut dead_letters);
+            }
             failure = failure.or(self.count_error(record, reason));
         }
-        let some = !predictions.is_empty() || !dead_letters.is_empty();
-        (some.then_some(Out::Lines { predictions, dead_letters }), failure)
+        let some = !predictions.is_empty() || !dead_letters.is_empty() || !letters.is_empty();
+        let results = Results { source: work.records.source_name(), predictions, letters };
+        self.waiting += if self.input.publishes { results.byte_len() } else { 0 };
+        (some.then_some(Out::Lines { dead_letters, results }), failure)
     }
 
     /// Writes the prediction of a row, or says why the learner refused it.
@@ -314,17 +353,24 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Starts a cut if one is due and the one before is on disk.
+    /// Starts a cut if one is due and the one before is on disk. Too much waiting to be published makes one due, and is
+    /// worth waiting for the one before.
     fn cut_if_due(&mut self, links: &Links) -> Result<(), Gone> {
-        let Some(saved) = &links.saved else { return Ok(()) };
+        if links.keeps == Keeps::Nothing {
+            return Ok(());
+        }
+        let full = self.waiting > WAITING_BYTES;
         if self.in_flight {
-            match saved.try_recv() {
+            let wait = || links.saved.recv().map_err(|_| TryRecvError::Disconnected);
+            let saved = if full { wait() } else { links.saved.try_recv() };
+            match saved {
                 Ok(()) => self.in_flight = false,
                 Err(TryRecvError::Empty) => {}
                 Err(TryRecvError::Disconnected) => return Err(Gone),
             }
         }
-        let due = self.next_records.is_some_and(|next| self.records >= next)
+        let due = full
+            || self.next_records.is_some_and(|next| self.records >= next)
             || self.next_time.is_some_and(|next| Instant::now() >= next);
         if !due || self.in_flight {
             return Ok(());
@@ -338,20 +384,40 @@ impl<'a> Stage<'a> {
 
     fn cut(&mut self, links: &Links, finished: bool) -> Result<(), Gone> {
         self.in_flight = true;
+        self.waiting = 0;
         self.cut_at.clone_from(&self.positions);
         let seconds = self.seconds();
         self.cut_seconds = Some(seconds);
-        let snapshot = self.model.snapshot(&self.positions, seconds, finished);
+        let snapshot = match links.keeps {
+            Keeps::Generations => self.model.snapshot(&self.positions, seconds, finished),
+            Keeps::Nothing | Keeps::Positions => {
+                let progress =
+                    Progress { positions: self.positions.clone(), finished, ..Progress::default() };
+                Snapshot { progress, ..Snapshot::default() }
+            }
+        };
         links.lines.send(Out::Cut(Box::new(snapshot))).map_err(|_| Gone)
     }
 
     /// The state at the end, durable when this returns; a neighbour that failed says so itself.
     fn final_cut(&mut self, links: &Links, finished: bool) -> Result<(), Gone> {
-        let Some(saved) = &links.saved else { return Ok(()) };
+        if links.keeps == Keeps::Nothing {
+            return Ok(());
+        }
         if self.in_flight {
-            saved.recv().map_err(|_| Gone)?;
+            links.saved.recv().map_err(|_| Gone)?;
         }
         self.cut(links, finished)?;
-        saved.recv().map_err(|_| Gone)
+        links.saved.recv().map_err(|_| Gone)?;
+        self.in_flight = false;
+        Ok(())
+    }
+
+    /// Makes all that was learned durable, then forgets the positions of `sources`: whoever has them next moves them.
+    fn let_go(&mut self, sources: &[String], links: &Links) -> Result<(), Gone> {
+        self.final_cut(links, false)?;
+        sources.iter().for_each(|source| self.positions.forget(source));
+        self.cut_at.clone_from(&self.positions);
+        Ok(())
     }
 }

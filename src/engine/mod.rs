@@ -13,6 +13,10 @@
 //! A cut travels behind the lines that belong to it, so a generation is saved only after its lines are durable. When
 //! the input ends, each stage ends when the one before it has; a stage that fails makes its neighbours end, and the
 //! first error is what the run reports.
+//!
+//! What is published (Kafka) waits for the cut it belongs to: the saver hands it to the [`Publisher`] after the generation
+//! is durable. A source whose partitions are wanted elsewhere asks for a drain: a batch with their names goes through all
+//! stages, the learner makes a cut at it and waits until that is published, and its return tells the reader so.
 
 mod learn;
 mod model;
@@ -28,7 +32,7 @@ use crate::checkpoint::{CheckpointError, Writer};
 use crate::config::Every;
 use crate::learner::{Counters, Figures, Learner, LearnerError};
 use crate::record::{Positions, Source, SourceError};
-use crate::sink::{LinesSink, SinkError};
+use crate::sink::{LinesSink, PublishError, Publisher, SinkError, Wants};
 use crossbeam_channel::{bounded, unbounded};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -70,6 +74,9 @@ pub struct Outputs {
     pub predictions: Option<LinesSink>,
     /// Bad records.
     pub dead_letters: Option<LinesSink>,
+    /// Takes results and positions with each commit. Then the positions count that the source itself goes by, not
+    /// those stored with the model.
+    pub publisher: Option<Box<dyn Publisher>>,
 }
 
 /// A run that failed. What was learned before it is in the last generation.
@@ -81,6 +88,9 @@ pub enum EngineError {
     /// A result cannot be written.
     #[error(transparent)]
     Sink(#[from] SinkError),
+    /// A commit cannot be made.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
     /// A generation cannot be saved.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -191,17 +201,30 @@ impl Engine {
         Self { model, options, outputs, store, positions }
     }
 
+    fn input(&self, source: &dyn Source, wanted: Wants) -> learn::Input {
+        learn::Input {
+            total_bytes: source.size_hint(),
+            predictions: wanted.predictions || self.outputs.predictions.is_some(),
+            letters: wanted.letters,
+            publishes: wanted != Wants::default(),
+            ..learn::Input::default()
+        }
+    }
+
     /// Runs to the end of `source`, or until `stop` is set; then saves what was learned.
     pub fn run(
-        self,
+        mut self,
         mut source: Box<dyn Source>,
         stop: &AtomicBool,
         observer: &mut dyn Observer,
     ) -> Result<Finished, EngineError> {
         source.resume(&self.positions)?;
-        let (total_bytes, predictions) = (source.size_hint(), self.outputs.predictions.is_some());
-        let shared = learn::Input { total_bytes, predictions, ..learn::Input::default() };
-        let shared = &shared;
+        let wanted =
+            self.outputs.publisher.as_ref().map_or_else(Wants::default, |publisher| publisher.wants());
+        let shared = &self.input(source.as_ref(), wanted);
+        if self.outputs.publisher.is_some() {
+            self.positions.sources.clear(); // each comes back with the source's first batch of it
+        }
         let threads = self.options.threads.max(1);
         let (pool_in, pool) = unbounded();
         for _ in 0..threads * WORK_PER_THREAD + WORK_BESIDE {
@@ -213,7 +236,12 @@ impl Engine {
         let (saved_in, saved) = unbounded();
         let (parsers_in, parsers_out): (Vec<_>, Vec<_>) = (0..threads).map(|_| unbounded()).unzip();
         let (parsed_in, parsed): (Vec<_>, Vec<_>) = (0..threads).map(|_| unbounded()).unzip();
-        let saves = self.store.is_some();
+        let destination = write::Destination { store: self.store, publisher: self.outputs.publisher.take() };
+        let keeps = match (&destination.store, &destination.publisher) {
+            (None, None) => learn::Keeps::Nothing,
+            (None, Some(_)) => learn::Keeps::Positions,
+            (Some(_), _) => learn::Keeps::Generations,
+        };
         let (hasher, parser) = (self.model.hasher(), self.model.parser());
         thread::scope(|scope| {
             let spawn = |name: &str| thread::Builder::new().name(name.to_owned());
@@ -228,13 +256,13 @@ impl Engine {
                 parse_threads.push(thread.map_err(EngineError::Spawn)?);
             }
             let outputs = self.outputs;
-            let writer = spawn("write").spawn_scoped(scope, move || write::run(outputs, &to_write, &cuts));
+            let writer =
+                spawn("write").spawn_scoped(scope, move || write::run(outputs, wanted, &to_write, &cuts));
             let writer = writer.map_err(EngineError::Spawn)?;
-            let store = self.store;
             let saver = spawn("save")
-                .spawn_scoped(scope, move || write::save(store, &to_save, &saved_in, &acknowledge));
+                .spawn_scoped(scope, move || write::save(destination, &to_save, &saved_in, &acknowledge));
             let saver = saver.map_err(EngineError::Spawn)?;
-            let links = learn::Links { parsed, pool: pool_in, lines, saved: saves.then_some(saved) };
+            let links = learn::Links { parsed, pool: pool_in, lines, saved, keeps };
             let mut stage = learn::Stage::new(self.model, &self.options, self.positions, shared, links);
             let learned = stage.run(observer);
             let finished = stage.finish();

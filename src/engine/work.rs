@@ -3,6 +3,7 @@
 use super::EngineError;
 use super::model::encode;
 use crate::batch::Batch;
+use crate::example::ExampleSink;
 use crate::hash::{Encoder, EncoderScratch, FeatureHasher};
 use crate::parse::Parser;
 use crate::record::{Record, RecordBatch};
@@ -68,5 +69,18 @@ fn parse_record(
             "expected a record within the limit, found one of {length} bytes (the first {kept} are kept)"
         ));
     }
-    encode(parser, Encoder::new(hasher, scratch, batch), record.bytes).map_err(|error| error.to_string())
+    let mut encoder = Encoder::new(hasher, scratch, batch);
+    if let Some(key) = record.key {
+        encoder.id(&key_as_id(key)); // the record's own id, read later, takes its place
+    }
+    encode(parser, encoder, record.bytes).map_err(|error| error.to_string())
+}
+
+/// A message's key as an id: a JSON string, in hexadecimal if it is no text.
+fn key_as_id(key: &[u8]) -> String {
+    let text = match std::str::from_utf8(key) {
+        Ok(text) => text.to_owned(),
+        Err(_) => key.iter().map(|byte| format!("{byte:02x}")).collect(),
+    };
+    serde_json::Value::String(text).to_string()
 }

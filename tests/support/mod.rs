@@ -6,6 +6,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::disallowed_methods, reason = "test data need not be durable")]
 
+#[cfg(feature = "kafka")]
+pub(crate) mod kafka;
+
 use flexihash::batch::Slot;
 use flexihash::checkpoint::{ModelDir, Tensor, TensorData};
 use flexihash::table::{Init, Table, TableOptions};

@@ -4,6 +4,8 @@ mod embed;
 mod error;
 mod inputs;
 mod inspect;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod predict;
 mod progress;
 mod report;
@@ -24,7 +26,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Train(Box<train::Train>),
-    Predict(predict::Predict),
+    Predict(Box<predict::Predict>),
     Embed(embed::Embed),
     Inspect(inspect::Inspect),
 }

@@ -5,6 +5,8 @@ use crate::progress::Progress;
 use crate::train::stored_key;
 use crate::{inputs, stop};
 use flexihash::checkpoint::ModelDir;
+#[cfg(feature = "kafka")]
+use flexihash::config::RunFlags;
 use flexihash::engine::{Engine, EngineOptions, Model, Outputs, Task};
 use flexihash::sink::LinesSink;
 use flexihash::source::{LinesOptions, LinesSource};
@@ -33,6 +35,13 @@ pub(crate) struct Predict {
     /// Longest record in bytes
     #[arg(long, value_name = "BYTES")]
     record_limit: Option<usize>,
+    /// With --kafka: commit offsets and predictions after so many records or so much time [default: 1s]
+    #[cfg(feature = "kafka")]
+    #[arg(long, value_name = "N|DURATION")]
+    checkpoint_every: Vec<flexihash::config::Every>,
+    #[cfg(feature = "kafka")]
+    #[command(flatten)]
+    kafka: flexihash::config::KafkaFlags,
 }
 
 /// The newest generation of the model at `path`.
@@ -47,6 +56,20 @@ pub(crate) fn load(path: &Path) -> Result<Model, CommandError> {
 
 impl Predict {
     pub(crate) fn run(self) -> Result<(), CommandError> {
+        #[cfg(feature = "kafka")]
+        if let Some(options) = self.kafka.options(self.record_limit)? {
+            let run = RunFlags {
+                input: self.input,
+                predictions: Some(self.predictions),
+                dead_letters: self.dead_letters,
+                model: Some(self.model),
+                checkpoint_every: self.checkpoint_every,
+                threads: self.threads,
+                max_errors: self.max_errors,
+                ..RunFlags::default()
+            };
+            return crate::kafka::predict(&run, &self.kafka, &options);
+        }
         let stop = stop::on_signal()?;
         let defaults = LinesOptions::default();
         let record_limit = self.record_limit.unwrap_or(defaults.record_limit);
@@ -56,7 +79,11 @@ impl Predict {
         let source = LinesSource::open(&inputs, options)?;
         let model = load(&self.model)?.for_prediction();
         let dead_letters = self.dead_letters.as_deref().map(|path| LinesSink::open(path, 0)).transpose()?;
-        let outputs = Outputs { predictions: Some(LinesSink::open(&self.predictions, 0)?), dead_letters };
+        let outputs = Outputs {
+            predictions: Some(LinesSink::open(&self.predictions, 0)?),
+            dead_letters,
+            publisher: None,
+        };
         let options = EngineOptions {
             task: Task::Predict,
             threads: self.threads.unwrap_or_else(inputs::parse_threads).max(1),

@@ -1,0 +1,248 @@
+//! A member of a consumer group: the client, and which partitions are its own at this instant.
+//!
+//! The source reads through it in one thread while the publisher commits through it in another. What both must agree on is
+//! here: an offset may be committed only for a partition that is owned *now*, and nothing at all once the
+//! assignment was lost. The broker holds the same line: it refuses a commit with the group's metadata of an
+//! earlier membership. Metadata are read *before* the check for a loss, so that one of the two always sees it.
+
+use super::CALL;
+use super::partition::Partition;
+use crate::record::Positions;
+use crate::sync::{AtomicBool, Mutex, Ordering, lock};
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata, RebalanceProtocol};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::statistics::Statistics;
+use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka::types::RDKafkaRespErr;
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+
+/// What the group asks for.
+#[derive(Debug)]
+pub(super) enum Event {
+    Assigned(Vec<Partition>),
+    Revoked(Vec<Partition>),
+}
+
+/// Takes what the client calls back with: rebalances are only noted, since what they ask for takes time.
+#[derive(Debug, Default)]
+pub(crate) struct Context {
+    events: Mutex<VecDeque<Event>>,
+    lost: AtomicBool,
+    /// Nobody will handle events any more.
+    closing: AtomicBool,
+    /// By partition's name: the offset that the client fetches next while its queue is empty, and how often in a row it
+    /// reported the same.
+    fetched: Mutex<BTreeMap<String, (i64, u32)>>,
+}
+
+impl Context {
+    /// All before this offset was fetched and handed over, marks of transactions too, which never show otherwise. Said
+    /// only of what was reported twice: the first report after an assignment may still be of an earlier one.
+    pub(super) fn fetched(&self, name: &str) -> Option<u64> {
+        let fetched = lock(&self.fetched);
+        fetched.get(name).filter(|(_, times)| *times > 1).and_then(|(offset, _)| u64::try_from(*offset).ok())
+    }
+
+    pub(super) fn forget_fetched(&self, name: &str) {
+        lock(&self.fetched).remove(name);
+    }
+}
+
+/// Log lines of the client under our own names.
+pub(crate) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    match level {
+        // A property of the other kind of client: each is told all of them.
+        _ if facility == "CONFWARN" => tracing::debug!(target: "librdkafka", "{facility} {message}"),
+        RDKafkaLogLevel::Emerg
+        | RDKafkaLogLevel::Alert
+        | RDKafkaLogLevel::Critical
+        | RDKafkaLogLevel::Error => tracing::warn!(target: "librdkafka", "{facility} {message}"),
+        RDKafkaLogLevel::Warning | RDKafkaLogLevel::Notice => {
+            tracing::info!(target: "librdkafka", "{facility} {message}");
+        }
+        RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => {
+            tracing::debug!(target: "librdkafka", "{facility} {message}");
+        }
+    }
+}
+
+/// Takes what a client without a group calls back with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Quiet;
+
+impl ClientContext for Quiet {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(target: "librdkafka", "{error}: {reason}");
+    }
+}
+
+impl ConsumerContext for Quiet {}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::info!(target: "librdkafka", "{error}: {reason}");
+    }
+
+    fn stats(&self, figures: Statistics) {
+        let mut fetched = lock(&self.fetched);
+        for (topic, figures) in figures.topics {
+            for (number, figures) in figures.partitions {
+                let name = Partition::new(&topic, number).to_string();
+                let next = figures.next_offset;
+                let times = match fetched.get(&name) {
+                    Some((before, times)) if *before == next && figures.fetchq_cnt == 0 => times + 1,
+                    _ => u32::from(figures.fetchq_cnt == 0),
+                };
+                fetched.insert(name, (next, times));
+            }
+        }
+    }
+}
+
+impl ConsumerContext for Context {
+    /// The client waits, and fetches on, until the source answers with (un)assign: after the drain.
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        error: RDKafkaRespErr,
+        partitions: &mut TopicPartitionList,
+    ) {
+        if consumer.assignment_lost() {
+            self.lost.store(true, Ordering::Release);
+        }
+        let assigned = error == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        if self.closing.load(Ordering::Acquire) {
+            if !assigned && let Err(error) = let_go(consumer, partitions) {
+                tracing::debug!("partitions could not be let go of: {error}");
+            }
+            return;
+        }
+        let list = Partition::list(partitions);
+        let event = if assigned { Event::Assigned(list) } else { Event::Revoked(list) };
+        lock(&self.events).push_back(event);
+    }
+}
+
+fn let_go(consumer: &BaseConsumer<Context>, partitions: &TopicPartitionList) -> KafkaResult<()> {
+    match consumer.rebalance_protocol() {
+        RebalanceProtocol::Cooperative => consumer.incremental_unassign(partitions),
+        RebalanceProtocol::Eager | RebalanceProtocol::None => consumer.unassign(),
+    }
+}
+
+/// See the [module](self).
+pub(crate) struct Member {
+    consumer: BaseConsumer<Context>,
+    owned: Mutex<BTreeMap<String, Partition>>,
+    pub(crate) group: String,
+}
+
+impl fmt::Debug for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Member").field("group", &self.group).field("owned", &lock(&self.owned)).finish()
+    }
+}
+
+impl Member {
+    pub(super) fn new(consumer: BaseConsumer<Context>, group: &str) -> Arc<Self> {
+        Arc::new(Self { consumer, owned: Mutex::new(BTreeMap::new()), group: group.to_owned() })
+    }
+
+    pub(crate) fn consumer(&self) -> &BaseConsumer<Context> {
+        &self.consumer
+    }
+
+    pub(super) fn next_event(&self) -> Option<Event> {
+        lock(&self.consumer.context().events).pop_front()
+    }
+
+    /// Whether partitions went to others without our letting go of them. Stays so.
+    pub(crate) fn is_lost(&self) -> bool {
+        let lost = &self.consumer.context().lost;
+        if self.consumer.assignment_lost() {
+            lost.store(true, Ordering::Release);
+        }
+        lost.load(Ordering::Acquire)
+    }
+
+    /// Starts to fetch from `partitions`, which are ours from now on.
+    pub(super) fn assign(&self, partitions: &[(Partition, u64)]) -> KafkaResult<()> {
+        let list = Partition::with_offsets(partitions)?;
+        match self.consumer.rebalance_protocol() {
+            RebalanceProtocol::Cooperative => self.consumer.incremental_assign(&list)?,
+            RebalanceProtocol::Eager | RebalanceProtocol::None => self.consumer.assign(&list)?,
+        }
+        let named = partitions.iter().map(|(partition, _)| (partition.to_string(), partition.clone()));
+        lock(&self.owned).extend(named);
+        Ok(())
+    }
+
+    /// Lets go of `partitions`: not ours before anybody else may have them.
+    pub(super) fn unassign(&self, partitions: &[Partition]) -> KafkaResult<()> {
+        let mut owned = lock(&self.owned);
+        for partition in partitions {
+            owned.remove(&partition.to_string());
+        }
+        drop(owned);
+        let_go(&self.consumer, &Partition::without_offsets(partitions))
+    }
+
+    /// Offsets to commit for `positions`: those of partitions that are ours, and that moved since `before`.
+    pub(crate) fn offsets(&self, positions: &Positions, before: &Positions) -> Vec<(Partition, u64)> {
+        let owned = lock(&self.owned);
+        let moved = positions.sources.iter().filter(|(name, at)| before.sources.get(*name) != Some(at));
+        moved.filter_map(|(name, at)| Some((owned.get(name)?.clone(), at.offset))).collect()
+    }
+
+    /// Whether these are the group's committed offsets, as far as the cluster says.
+    pub(crate) fn has_committed(&self, offsets: &[(Partition, u64)]) -> bool {
+        let partitions: Vec<Partition> = offsets.iter().map(|(partition, _)| partition.clone()).collect();
+        let list = self.consumer.committed_offsets(Partition::without_offsets(&partitions), CALL);
+        list.is_ok_and(|list| {
+            offsets.iter().all(|(partition, offset)| {
+                let found = list.find_partition(&partition.topic, partition.number);
+                found.is_some_and(|found| found.offset().to_raw() == i64::try_from(*offset).ok())
+            })
+        })
+    }
+
+    /// Who we are in the group; none if that was lost. See the [module](self) for why it is asked in this order.
+    pub(crate) fn metadata(&self) -> Option<ConsumerGroupMetadata> {
+        let metadata = self.consumer.group_metadata();
+        if self.is_lost() { None } else { metadata }
+    }
+
+    /// Nobody will handle events any more: what the client still waits for, `leaving` and what it has told since, is
+    /// answered here and now. All else it asks at its end.
+    pub(super) fn close(&self, leaving: &[Partition]) {
+        self.consumer.context().closing.store(true, Ordering::Release);
+        lock(&self.owned).clear();
+        let mut answers = Vec::new();
+        if !leaving.is_empty() {
+            answers.push(let_go(&self.consumer, &Partition::without_offsets(leaving)));
+        }
+        while let Some(event) = self.next_event() {
+            answers.push(match event {
+                Event::Revoked(partitions) => {
+                    let_go(&self.consumer, &Partition::without_offsets(&partitions))
+                }
+                Event::Assigned(_) => self.assign(&[]),
+            });
+        }
+        for error in answers.into_iter().filter_map(Result::err) {
+            tracing::debug!("leaving the group: {error}");
+        }
+    }
+}
