@@ -10,6 +10,7 @@ use flexihash::config::{KafkaFlags, ModelFlags, Place, RunFlags};
 use flexihash::engine::{Engine, EngineError, EngineOptions, Finished, Model, Outputs, Task};
 use flexihash::sink::{Committed, KafkaCommits, KafkaOutputs, PublishError};
 use flexihash::source::{KafkaOptions, KafkaSource};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,6 +23,8 @@ struct Service<'a> {
     options: &'a KafkaOptions,
     outputs: KafkaOutputs,
     stop: Arc<AtomicBool>,
+    /// Records may have been read since the last start.
+    running: Cell<bool>,
 }
 
 impl<'a> Service<'a> {
@@ -44,7 +47,7 @@ impl<'a> Service<'a> {
             [&run.predictions, &run.dead_letters, &run.summary],
             run.model.as_deref(),
         )?;
-        Ok(Self { run, options, outputs, stop: stop::on_signal()? })
+        Ok(Self { run, options, outputs, stop: stop::on_signal()?, running: Cell::new(false) })
     }
 
     fn engine(&self, task: Task) -> EngineOptions {
@@ -57,13 +60,15 @@ impl<'a> Service<'a> {
     }
 
     /// Runs until the end or a signal; again from the last commit where partitions were lost. None: the signal came
-    /// while it was going back, and the last commit is where things stand.
+    /// before anything was read, or while it was going back; the last commit is where things stand.
     fn serve(
         &self,
         mut once: impl FnMut(&Self) -> Result<Finished, CommandError>,
     ) -> Result<Option<Finished>, CommandError> {
         loop {
+            self.running.set(false);
             match once(self) {
+                Err(_) if !self.running.get() && self.stop.load(Ordering::Relaxed) => return Ok(None),
                 Err(CommandError::Engine(EngineError::Publish(PublishError::Lost))) => {
                     if self.stop.load(Ordering::Relaxed) {
                         return Ok(None);
@@ -94,6 +99,7 @@ impl<'a> Service<'a> {
         outputs.publisher = Some(Box::new(commits.publisher(&source)?));
         let mut progress = Progress::new(task == Task::Predict || self.run.quiet == Some(true), 1);
         let engine = Engine::new(model, self.engine(task), outputs, store);
+        self.running.set(true);
         let finished = engine.run(Box::new(source), &self.stop, &mut progress);
         progress.finish();
         Ok(finished?)

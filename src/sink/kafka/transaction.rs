@@ -162,8 +162,12 @@ impl Transactor {
 
     /// Takes everything back.
     pub(super) fn abort(&self, patience: &mut Patience<'_>) -> Result<(), Fault> {
-        self.producer.purge(PurgeConfig::default().queue().inflight());
         self.wait_until_sent();
+        if self.producer.in_flight_count() > 0 {
+            // The broker is away: nothing of this is wanted any more.
+            self.producer.purge(PurgeConfig::default().queue().inflight());
+            self.wait_until_sent();
+        }
         self.repeat(patience, "taking a transaction back", || self.producer.abort_transaction(CALL))
     }
 
