@@ -37,9 +37,7 @@ fn encode(
 ) {
     let mut encoder = Encoder::new(hasher, scratch, batch);
     for (key, value) in record {
-        encoder.enter_key(key);
-        encoder.category(value).unwrap();
-        encoder.leave();
+        encoder.category_at(key, value).unwrap();
     }
     encoder.finish().unwrap();
 }

@@ -22,7 +22,10 @@ fn bench<R: RowRule>(bencher: Bencher<'_, '_>, rule: &R, step: &R::Step) {
     let (width, sums) = (rule.width(), rule.sums());
     let mut rows = vec![0.0_f32; ROWS * width];
     let mut all = || {
-        let moved = |row: &mut [f32]| rule.update(row, Input::plain(1.0), &sums, step);
+        let moved = |row: &mut [f32]| {
+            let kept = rule.keep(row);
+            rule.update(row, (Input::plain(1.0), kept), &sums, step)
+        };
         rows.chunks_exact_mut(width).map(moved).fold(true, |all, moved| all & moved)
     };
     assert!(all());

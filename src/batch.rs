@@ -6,6 +6,7 @@
 //! thread and read by the learner; it is reused, so that steady state allocates nothing.
 
 use crate::example::FeatureError;
+use crate::kernel::{Isa, SORT_LANES, sort_distinct};
 use bytemuck::{Pod, Zeroable};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -180,8 +181,16 @@ impl Batch {
 
     /// Adds a feature to the row being built.
     pub(crate) fn push_feature(&mut self, slot: Slot, value: f32, kind: FeatureKind) {
-        let number = u64::from(kind == FeatureKind::Number);
-        self.row.push(u64::from(slot.0) << 33 | number << 32 | u64::from(value.to_bits()));
+        self.row.push(packed(slot, value, kind));
+    }
+
+    /// Adds the first `count` of these features, each [`packed`], to the row being built.
+    #[inline(always)]
+    pub(crate) fn push_features<const N: usize>(&mut self, features: &[u64; N], count: usize) {
+        // A copy of a fixed size, cut after it.
+        let end = self.row.len() + count.min(N);
+        self.row.extend_from_slice(features);
+        self.row.truncate(end);
     }
 
     /// Sets the id of the row being built.
@@ -189,6 +198,11 @@ impl Batch {
         let start = self.ids.len();
         self.ids.extend_from_slice(json.as_bytes());
         self.row_id = Some(start..self.ids.len());
+    }
+
+    /// Whether the row being built has an id.
+    pub(crate) fn has_id(&self) -> bool {
+        self.row_id.is_some()
     }
 
     /// Sets the weight of the row being built.
@@ -223,20 +237,19 @@ impl Batch {
         self.weights.push(self.row_weight);
         self.id_spans.push(self.row_id.take());
         self.kept_tasks = self.task_names.len();
-        self.abandon_row();
+        self.row.clear();
+        self.row_weight = 1.0;
         Ok(())
     }
 
     /// Drops the row being built, so that the batch is as if its record had never come.
     pub(crate) fn abandon_row(&mut self) {
-        let last = |offsets: &[usize]| offsets.last().copied().unwrap_or(0);
-        let features = last(&self.offsets);
-        self.slots.truncate(features);
-        self.values.truncate(features);
-        self.kinds.truncate(features);
-        self.targets.truncate(last(&self.target_offsets));
-        for task in self.task_names.drain(self.kept_tasks.min(self.task_names.len())..) {
-            self.task_indices.remove(&task);
+        self.truncate_features();
+        self.targets.truncate(self.target_offsets.last().copied().unwrap_or(0));
+        while self.task_names.len() > self.kept_tasks {
+            if let Some(task) = self.task_names.pop() {
+                self.task_indices.remove(&task);
+            }
         }
         if let Some(range) = self.row_id.take() {
             self.ids.truncate(range.start);
@@ -245,19 +258,51 @@ impl Batch {
         self.row_weight = 1.0;
     }
 
-    /// Sorts the row by slot, kind and value, and sums duplicates.
-    fn append_row(&mut self) -> Result<(), FeatureError> {
-        self.row.sort_unstable();
-        let repeated = self.row.windows(2).any(|pair| slot_of(pair[0]) == slot_of(pair[1]));
-        if repeated || !self.row.iter().all(|&packed| value_of(packed).is_finite()) {
-            return self.append_summed();
-        }
-        self.slots.extend(self.row.iter().map(|&packed| slot_of(packed)));
-        self.values.extend(self.row.iter().map(|&packed| value_of(packed)));
-        self.kinds.extend(self.row.iter().map(|&packed| kind_of(packed)));
-        Ok(())
+    /// Drops the features that no finished row has.
+    fn truncate_features(&mut self) {
+        let features = self.offsets.last().copied().unwrap_or(0);
+        self.slots.truncate(features);
+        self.values.truncate(features);
+        self.kinds.truncate(features);
     }
 
+    /// Appends the row in the order of its slots, duplicates summed.
+    fn append_row(&mut self) -> Result<(), FeatureError> {
+        if self.row.len() <= SORT_LANES && self.append_distinct() {
+            return Ok(());
+        }
+        self.row.sort_unstable();
+        self.append_summed()
+    }
+
+    /// Appends a row of at most [`SORT_LANES`] features. False, and nothing is appended, if it has a slot twice or a value
+    /// that is not finite.
+    fn append_distinct(&mut self) -> bool {
+        // All in steps of a fixed size, what is too much cut off after them: so sixteen features are a few vectors.
+        let count = self.row.len();
+        self.row.resize(SORT_LANES, 0);
+        let mut row = self.row.first_chunk().copied().unwrap_or_default();
+        self.row.truncate(count);
+        let finite = row.iter().fold(true, |finite, &packed| finite & value_of(packed).is_finite());
+        if !finite || !sort_distinct(Isa::best(), &mut row, count) {
+            return false;
+        }
+        let (mut slots, mut values) = ([Slot(0); SORT_LANES], [0.0; SORT_LANES]);
+        let mut kinds = [FeatureKind::Category; SORT_LANES];
+        for (i, packed) in row.into_iter().enumerate() {
+            (slots[i], values[i], kinds[i]) = (slot_of(packed), value_of(packed), kind_of(packed));
+        }
+        let end = self.slots.len() + count;
+        self.slots.extend_from_slice(&slots);
+        self.values.extend_from_slice(&values);
+        self.kinds.extend_from_slice(&kinds);
+        self.slots.truncate(end);
+        self.values.truncate(end);
+        self.kinds.truncate(end);
+        true
+    }
+
+    /// Appends the sorted row, the values of a slot summed in their order.
     fn append_summed(&mut self) -> Result<(), FeatureError> {
         for group in self.row.chunk_by(|&a, &b| slot_of(a) == slot_of(b)) {
             let [first, ..] = *group else { continue };
@@ -277,14 +322,24 @@ impl Batch {
     }
 }
 
+/// A feature of the row being built, as one number: slot, kind and value, by which rows are sorted.
+#[inline(always)]
+pub(crate) fn packed(slot: Slot, value: f32, kind: FeatureKind) -> u64 {
+    let number = u64::from(kind == FeatureKind::Number);
+    u64::from(slot.0) << 33 | number << 32 | u64::from(value.to_bits())
+}
+
+#[inline(always)]
 fn slot_of(packed: u64) -> Slot {
     Slot((packed >> 33) as u32)
 }
 
+#[inline(always)]
 fn kind_of(packed: u64) -> FeatureKind {
     if packed >> 32 & 1 == 1 { FeatureKind::Number } else { FeatureKind::Category }
 }
 
+#[inline(always)]
 fn value_of(packed: u64) -> f32 {
     f32::from_bits(packed as u32)
 }

@@ -31,6 +31,36 @@ pub trait ExampleSink {
     fn id(&mut self, json: &str);
     /// The importance weight: finite, ≥ 0. 1 where none is given.
     fn weight(&mut self, weight: f32);
+    /// As [`enter_key`](Self::enter_key), [`number`](Self::number), [`leave`](Self::leave): most features are one
+    /// value right under a key, and a sink may have a shorter way for them.
+    fn number_at(&mut self, key: &str, value: f32) -> Result<(), FeatureError> {
+        self.enter_key(key);
+        self.number(value)?;
+        self.leave();
+        Ok(())
+    }
+    /// As `enter_key`, [`integer`](Self::integer), `leave`.
+    fn integer_at(&mut self, key: &str, value: i128, as_number: f32) -> Result<(), FeatureError> {
+        self.enter_key(key);
+        self.integer(value, as_number)?;
+        self.leave();
+        Ok(())
+    }
+    /// As `enter_key`, [`category`](Self::category), `leave`.
+    fn category_at(&mut self, key: &str, value: &str) -> Result<(), FeatureError> {
+        self.enter_key(key);
+        self.category(value)?;
+        self.leave();
+        Ok(())
+    }
+    /// Whether this sink can [`restart`](Self::restart). Then a parser tells it by its fast reader, which leaves a record
+    /// that it does not know half told, and starts over with the careful one. By default a sink cannot, and the careful
+    /// reader tells it.
+    fn can_restart(&self) -> bool {
+        false
+    }
+    /// Forgets all that was told of this example. Called only if the sink says that it can.
+    fn restart(&mut self) {}
     /// A label for `task` (`None`: the record has a single label). In the range the parser was told to check.
     fn target(&mut self, task: Option<&str>, value: f32);
 }

@@ -2,11 +2,12 @@
 //!
 //! The first byte chooses the options, the rest is the record. Checked: a record that is taken is JSON that
 //! serde_json takes too; its row is finite, sorted and free of duplicates; reading it again gives the same row; a
-//! record that is refused leaves the batch as it was, and the error names a byte of the record.
+//! record that is refused leaves the batch as it was, and the error names a byte of the record; the fast reader and
+//! the careful walk on serde_json make the same row or the same error of it.
 #![no_main]
 
 use flexihash::batch::Batch;
-use flexihash::example::LabelRange;
+use flexihash::example::{ExampleSink, FeatureError, LabelRange};
 use flexihash::hash::{Encoder, EncoderScratch, FeatureHasher, HashKey, HashKind, HashOptions};
 use flexihash::parse::{ParseOptions, Parser};
 use libfuzzer_sys::fuzz_target;
@@ -36,6 +37,19 @@ impl Setting {
         Self { parser: Parser::new(options), hasher }
     }
 
+    /// The same by the careful walk alone.
+    fn add_carefully(&self, record: &[u8], batch: &mut Batch) -> Result<(), String> {
+        let mut scratch = EncoderScratch::default();
+        let mut encoder = Careful(Encoder::new(&self.hasher, &mut scratch, batch));
+        match self.parser.parse(record, &mut encoder) {
+            Ok(()) => encoder.0.finish().map_err(|error| error.to_string()),
+            Err(error) => {
+                encoder.0.abandon();
+                Err(error.to_string())
+            }
+        }
+    }
+
     /// Appends the record to `batch`, or says why not.
     fn add(&self, record: &[u8], batch: &mut Batch) -> Result<(), String> {
         let mut scratch = EncoderScratch::default();
@@ -51,9 +65,43 @@ impl Setting {
     }
 }
 
+/// An encoder that does not say that it can restart, and hears of each feature by itself.
+struct Careful<'a>(Encoder<'a>);
+
+impl ExampleSink for Careful<'_> {
+    fn enter_key(&mut self, key: &str) {
+        self.0.enter_key(key);
+    }
+    fn enter_index(&mut self, index: usize) {
+        self.0.enter_index(index);
+    }
+    fn leave(&mut self) {
+        self.0.leave();
+    }
+    fn number(&mut self, value: f32) -> Result<(), FeatureError> {
+        self.0.number(value)
+    }
+    fn integer(&mut self, value: i128, as_number: f32) -> Result<(), FeatureError> {
+        self.0.integer(value, as_number)
+    }
+    fn category(&mut self, value: &str) -> Result<(), FeatureError> {
+        self.0.category(value)
+    }
+    fn id(&mut self, json: &str) {
+        self.0.id(json);
+    }
+    fn weight(&mut self, weight: f32) {
+        self.0.weight(weight);
+    }
+    fn target(&mut self, task: Option<&str>, value: f32) {
+        self.0.target(task, value);
+    }
+}
+
 /// All that a batch shows.
 fn content(batch: &Batch) -> String {
-    let rows = (0..batch.len()).map(|row| (batch.row(row), batch.targets(row), batch.weight(row), batch.id(row)));
+    let rows =
+        (0..batch.len()).map(|row| (batch.row(row), batch.targets(row), batch.weight(row), batch.id(row)));
     format!("{:?} {:?} {:?}", rows.collect::<Vec<_>>(), batch.task_names(), batch.offsets())
 }
 
@@ -71,10 +119,17 @@ fuzz_target!(|input: &[u8]| {
     let Some((&choice, record)) = input.split_first() else { return };
     let setting = Setting::chosen_by(choice);
     let mut batch = Batch::default();
-    let first: &[u8] = if choice >> 3 & 2 == 0 { br#"{"id":1,"label":{"a":1},"features":{"a":1.5}}"# } else { b"{}" };
+    let first: &[u8] =
+        if choice >> 3 & 2 == 0 { br#"{"id":1,"label":{"a":1},"features":{"a":1.5}}"# } else { b"{}" };
     setting.add(first, &mut batch).expect("a good record");
     let before = content(&batch);
     let rows = batch.len();
+    let mut careful = batch.clone();
+    let read = setting.add_carefully(record, &mut careful);
+    assert_eq!(setting.add(record, &mut batch), read, "the two readers differ");
+    assert_eq!(content(&batch), content(&careful), "the two readers differ");
+    let mut batch = Batch::default();
+    setting.add(first, &mut batch).expect("a good record");
     match setting.add(record, &mut batch) {
         Err(reason) => {
             assert_eq!(content(&batch), before, "a refused record left a trace");

@@ -51,6 +51,9 @@ pub struct RunFlags {
     /// Parse threads; results do not depend on their number [default: processors less one]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N", help_heading = "Run"))]
     pub threads: Option<usize>,
+    /// Learners side by side, each parsing what it learns; more than one: faster, and no two runs alike to the bit [default: 1]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N", help_heading = "Run"))]
+    pub learners: Option<usize>,
     /// Stop with an error after more than so many bad records [default: unlimited]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N", help_heading = "Run"))]
     pub max_errors: Option<u64>,

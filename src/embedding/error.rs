@@ -84,3 +84,15 @@ pub enum EmbeddingError {
         buckets: u32,
     },
 }
+
+impl EmbeddingError {
+    /// The same of a matrix that has `rows` more rows above the one in which it was found.
+    pub(super) fn below(self, rows: usize) -> Self {
+        match self {
+            Self::NotFinite { what, row, column, found } => {
+                Self::NotFinite { what, row: row + rows, column, found }
+            }
+            other => other,
+        }
+    }
+}

@@ -12,12 +12,13 @@
 //! gradient with regard to these becomes a [`SparseGradient`] of the table and a step of SGD. What learns from a
 //! stream with a head of its own does not need this module; it is for models that live elsewhere.
 //!
-//! *Threads.* Everything takes `&self`. [`FlexiHashEmbedding::embed`] locks one stripe of the table at a time, in
+//! *Threads.* Everything takes `&self`. [`FlexiHashEmbedding::embed`] locks the stripes of a run of dicts together, in
 //! ascending order; a step locks the stripes of its rows together, in ascending order. So no row is ever seen half
 //! changed and nothing can deadlock; a step of another thread may fall between two rows of one `embed`.
 
 mod dict;
 mod error;
+mod forward;
 mod gradient;
 
 pub use crate::example::FeatureValue;
@@ -26,6 +27,7 @@ pub use gradient::SparseGradient;
 
 use crate::batch::{Batch, Slot};
 use crate::hash::{Encoder, EncoderScratch, FeatureHasher, HashKey, HashKind, HashOptions};
+use crate::kernel::Isa;
 use crate::parse::Parser;
 use crate::table::{Init, Lease, StripeSet, Table, TableOptions};
 use dict::DictHasher;
@@ -123,10 +125,15 @@ impl FlexiHashEmbedding {
         let mut hasher = DictHasher::new(&self.hasher);
         for (index, dict) in dicts.into_iter().enumerate() {
             for (key, value) in dict {
-                hasher.push(index, key.as_ref(), value.into())?;
+                if let Err(error) = hasher.push(index, key.as_ref(), value.into()) {
+                    // An error in a dict before comes first.
+                    hasher.flush(&mut batch)?;
+                    return Err(error);
+                }
             }
-            hasher.finish(index, &mut batch)?;
+            hasher.finish(&mut batch)?;
         }
+        hasher.flush(&mut batch)?;
         Ok(batch)
     }
 
@@ -150,27 +157,6 @@ impl FlexiHashEmbedding {
         Ok(batch)
     }
 
-    /// The vectors of `batch`, `[rows, dim]`: row i is the sum of value × table row over the features of dict i, in
-    /// ascending order of slots; zeros for a dict without features.
-    ///
-    /// # Errors
-    /// A batch of another hash, as far as its slots show it; a sum beyond the range of f32.
-    pub fn embed(&self, batch: &Batch) -> Result<Vec<f32>, EmbeddingError> {
-        let dim = self.options.dim;
-        let mut vectors = vec![0.0; batch.len() * dim];
-        let entries = self.entries(batch)?;
-        let stripe = |entry: &Entry| self.table.stripe_of(entry.slot);
-        for run in entries.chunk_by(|a, b| stripe(a) == stripe(b)) {
-            let mut lease = self.lease(run.first().map(|entry| entry.slot));
-            for entry in run {
-                let weights = lease.row(entry.slot);
-                add_scaled(row_mut(&mut vectors, entry.row, dim), weights, entry.value);
-            }
-        }
-        finite("output", &vectors, dim)?;
-        Ok(vectors)
-    }
-
     /// The weights of row `slot`, `[dim]`; its initial values if it was never changed.
     pub fn row(&self, slot: Slot) -> Result<Vec<f32>, EmbeddingError> {
         self.check_slot(slot)?;
@@ -186,49 +172,26 @@ impl FlexiHashEmbedding {
         Ok(())
     }
 
-    /// The stored features of `batch` in ascending order of slots, then rows: each output row still gets its
-    /// features in the order of the batch, and each table row its gradients in the order of the dicts.
-    fn entries(&self, batch: &Batch) -> Result<Vec<Entry>, EmbeddingError> {
-        let mut entries = Vec::with_capacity(batch.features());
-        for row in 0..batch.len() {
-            let features = batch.row(row);
-            for (&slot, &value) in features.slots.iter().zip(features.values) {
-                self.check_slot(slot)?;
-                entries.push(Entry { slot, row, value });
-            }
+    fn lease(&self, slots: impl IntoIterator<Item = Slot>) -> Lease<'_> {
+        let (mut stripes, slots) = (StripeSet::default(), slots.into_iter());
+        if slots.size_hint().0 > 16 * self.table.stripes() {
+            return self.table.lease_all(); // as good as all of them
         }
-        entries.sort_unstable_by_key(|entry| (entry.slot, entry.row));
-        Ok(entries)
+        slots.for_each(|slot| stripes.insert(self.table.stripe_of(slot)));
+        self.table.lease(stripes)
     }
 
-    fn lease(&self, slots: impl IntoIterator<Item = Slot>) -> Lease<'_> {
-        let mut stripes = StripeSet::default();
-        slots.into_iter().for_each(|slot| stripes.insert(self.table.stripe_of(slot)));
-        self.table.lease(stripes)
+    fn check_slots(&self, batch: &Batch) -> Result<(), EmbeddingError> {
+        let last = Isa::best().run(|| batch.slots().iter().fold(0, |last, slot| slot.0.max(last)));
+        if batch.slots().is_empty() || last < self.options.hash.buckets {
+            return Ok(());
+        }
+        batch.slots().iter().try_for_each(|&slot| self.check_slot(slot))
     }
 
     fn check_slot(&self, slot: Slot) -> Result<(), EmbeddingError> {
         let buckets = self.options.hash.buckets;
         if slot.0 < buckets { Ok(()) } else { Err(EmbeddingError::Slot { slot: slot.0, buckets }) }
-    }
-}
-
-/// One stored feature of a batch.
-#[derive(Debug, Clone, Copy)]
-struct Entry {
-    slot: Slot,
-    row: usize,
-    value: f32,
-}
-
-/// Row `index` of `matrix` `[rows, dim]`, to be changed.
-fn row_mut(matrix: &mut [f32], index: usize, dim: usize) -> &mut [f32] {
-    matrix.get_mut(index * dim..(index + 1) * dim).unwrap_or_default()
-}
-
-fn add_scaled(sum: &mut [f32], row: &[f32], scale: f32) {
-    for (sum, &value) in sum.iter_mut().zip(row) {
-        *sum += scale * value;
     }
 }
 
@@ -238,6 +201,9 @@ fn expect_len(what: &'static str, expected: usize, got: usize) -> Result<(), Emb
 
 /// Refuses a matrix `[rows, dim]` with a number that is not finite.
 fn finite(what: &'static str, matrix: &[f32], dim: usize) -> Result<(), EmbeddingError> {
+    if Isa::best().run(|| matrix.iter().fold(true, |all, value| all & value.is_finite())) {
+        return Ok(());
+    }
     match matrix.iter().enumerate().find(|(_, value)| !value.is_finite()) {
         None => Ok(()),
         Some((at, &found)) => Err(EmbeddingError::NotFinite { what, row: at / dim, column: at % dim, found }),

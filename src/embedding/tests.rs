@@ -161,6 +161,103 @@ proptest! {
     }
 }
 
+/// More features than one lease takes, of dicts with none to ten.
+fn many(embedding: &FlexiHashEmbedding) -> Batch {
+    let pair = |dict: usize, i: usize| (format!("key {}", (dict * 11 + i) * 7919 % 5000), 0.5 + i as f64);
+    embedding.batch((0..20_000).map(|dict| (0..dict % 11).map(move |i| pair(dict, i)))).unwrap()
+}
+
+#[test]
+fn vectors_have_the_same_bits_for_any_number_of_threads_and_leases() {
+    let embedding = embedding(HashKind::Siphash, 3000);
+    let batch = many(&embedding);
+    assert!(batch.features() * DIM > forward::FLOATS_A_LEASE, "several leases");
+    let mut sums = vec![0.0; batch.len() * DIM];
+    for (row, sum) in sums.chunks_mut(DIM).enumerate() {
+        let features = batch.row(row);
+        for (&slot, value) in features.slots.iter().zip(features.values) {
+            let weights = embedding.row(slot).unwrap();
+            sum.iter_mut().zip(weights).for_each(|(sum, weight)| *sum += value * weight);
+        }
+    }
+    for threads in [0, 1, 2, 3, 64] {
+        let mut vectors = vec![f32::NAN; sums.len()];
+        embedding.embed_into(&batch, threads, &mut vectors).unwrap();
+        assert_eq!(vectors, sums, "{threads} threads");
+    }
+    assert!(embedding.embed_into(&batch, 1, &mut sums[1..]).is_err());
+}
+
+#[test]
+fn an_output_that_overflows_is_named_by_its_row_in_the_batch() {
+    let embedding = embedding(HashKind::Siphash, 3000);
+    let mut dicts: Vec<Dict> = (0..60_000).map(|i| vec![(format!("{}", i % 900), 1.0)]).collect();
+    dicts[59_990] = vec![("k".to_owned(), 3e38), ("l".to_owned(), 3e38)];
+    let batch = batch(&embedding, &dicts);
+    for threads in [1, 2] {
+        let mut vectors = vec![0.0; batch.len() * DIM];
+        let error = embedding.embed_into(&batch, threads, &mut vectors).unwrap_err();
+        assert!(matches!(error, EmbeddingError::NotFinite { what: "output", row: 59_990, .. }), "{error}");
+    }
+}
+
+#[test]
+fn rows_that_begin_with_zero_are_summed_as_they_are() {
+    let (one, other) = (embedding(HashKind::Siphash, 50), embedding(HashKind::Siphash, 50));
+    let batch = |embedding: &FlexiHashEmbedding| embedding.batch([[("a", 1), ("b", 2)]]).unwrap();
+    let slots = batch(&one).slots().to_vec();
+    one.set_row(slots[0], &[0.0; DIM]).unwrap();
+    let weights = other.row(slots[1]).unwrap();
+    let value = batch(&one).values()[1];
+    let expected: Vec<f32> = weights.iter().map(|weight| value * weight).collect();
+    assert_eq!(one.embed(&batch(&one)).unwrap(), expected);
+}
+
+#[test]
+fn one_pass_back_moves_the_rows_as_gradient_and_step_do() {
+    let (one, other) = (embedding(HashKind::Siphash, 3000), embedding(HashKind::Siphash, 3000));
+    let batch = many(&one);
+    let upstream: Vec<f32> =
+        (0..batch.len() * DIM).map(|i| ((i * 7919 % 2500) as f32 - 1250.0) / 1e5).collect();
+    one.sgd_backward(&batch, &upstream, 0.25).unwrap();
+    let gradient = other.gradient(&batch, &upstream).unwrap();
+    other.sgd_step(&gradient, 0.25).unwrap();
+    for (got, expected) in all_rows(&one).iter().zip(all_rows(&other)) {
+        assert_close(got, expected, 6.0);
+    }
+    assert_eq!(one.table().touched(), other.table().touched());
+    assert_eq!(one.table().touched(), gradient.slots().len() as u64);
+}
+
+#[test]
+fn one_pass_back_never_stores_what_is_not_finite_and_stops_there() {
+    let embedding = embedding(HashKind::Siphash, 1000);
+    let batch = embedding.batch([[("a", 1.0)], [("b", 1.0)], [("c", 1.0)]]).unwrap();
+    let before = all_rows(&embedding);
+    let slots = batch.slots();
+    let mut upstream = [1.0; 3 * DIM];
+    upstream[DIM + 2] = f32::NAN;
+    let error = embedding.sgd_backward(&batch, &upstream, 1.0).unwrap_err();
+    let place = slots[1].0 as usize;
+    assert!(matches!(error, EmbeddingError::NotFinite { row, column: 2, .. } if row == place), "{error}");
+    let after = all_rows(&embedding);
+    for slot in 0..1000 {
+        let step = if slot == slots[0].0 as usize { 1.0 } else { 0.0 };
+        let expected: Vec<f32> = before[slot].iter().map(|weight| weight - step).collect();
+        assert_eq!(after[slot], expected, "slot {slot}");
+    }
+    assert!(matches!(
+        embedding.sgd_backward(&batch, &upstream, f32::NAN),
+        Err(EmbeddingError::LearningRate { .. })
+    ));
+    assert!(matches!(embedding.sgd_backward(&batch, &upstream[1..], 1.0), Err(EmbeddingError::Shape { .. })));
+    let foreign =
+        self::embedding(HashKind::Siphash, 1 << 20).batch([[("a", 1), ("b", 1), ("c", 1)]]).unwrap();
+    let refused = embedding.sgd_backward(&foreign, &[1.0; DIM], 1.0);
+    assert!(matches!(refused, Err(EmbeddingError::Slot { .. })));
+    assert_eq!(all_rows(&embedding), after);
+}
+
 #[test]
 fn collisions_are_summed_in_f64_before_they_are_rounded() {
     let embedding = embedding(HashKind::Sklearn, 1);
@@ -318,10 +415,14 @@ fn threads_see_no_torn_row_and_lose_no_step() {
     let gradient = embedding.gradient(&batch, &[-1.0; 3 * DIM]).unwrap();
     std::thread::scope(|scope| {
         for _ in 0..2 {
-            scope.spawn(|| (0..500).for_each(|_| embedding.sgd_step(&gradient, 1.0).unwrap()));
+            scope.spawn(|| (0..250).for_each(|_| embedding.sgd_step(&gradient, 1.0).unwrap()));
             scope.spawn(|| {
-                for _ in 0..500 {
-                    let vectors = embedding.embed(&batch).unwrap();
+                (0..250).for_each(|_| embedding.sgd_backward(&batch, &[-1.0; 3 * DIM], 1.0).unwrap())
+            });
+            scope.spawn(|| {
+                for round in 0..500 {
+                    let mut vectors = [0.0; 3 * DIM];
+                    embedding.embed_into(&batch, 1 + round % 2, &mut vectors).unwrap();
                     assert!(vectors.chunks(DIM).all(|row| row.iter().all(|value| *value == row[0])));
                 }
             });

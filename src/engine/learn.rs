@@ -1,11 +1,12 @@
 //! Learning: batches in the order of the input, predictions and dead letters out, cuts when they are due.
 
+use super::team::{OpenAtEnd, Team};
 use super::work::{Entry, Work};
 use super::write::Out;
 use super::{EngineError, EngineOptions, Finished, Model, Observer, Status, Task};
 use crate::checkpoint::{Progress, Snapshot};
 use crate::config::Every;
-use crate::learner::{LabelShape, Mode, Outcome, Outcomes};
+use crate::learner::{LabelShape, LearnerError, Mode, Outcome, Outcomes};
 use crate::record::{Positions, Record};
 use crate::sink::{DeadLetter, Letter, Results, write_prediction};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
@@ -81,6 +82,20 @@ pub(super) struct Stage<'a> {
     /// What the last cut stands for: an idle run saves nothing twice.
     cut_at: Positions,
     outcomes: Outcomes,
+    team: Option<&'a Team>,
+    /// Batches settled, and where the gate was closed for a cut.
+    settled: u64,
+    closed_at: Option<u64>,
+    /// Ends the run as soon as no batch is half-way.
+    failure: Option<EngineError>,
+}
+
+/// What a stage is given beside the model.
+pub(super) struct Surroundings<'a> {
+    pub(super) input: &'a Input,
+    pub(super) links: Links,
+    /// Several learners; none for one.
+    pub(super) team: Option<&'a Team>,
 }
 
 /// Neighbours are gone; one of them knows why.
@@ -91,8 +106,7 @@ impl<'a> Stage<'a> {
         model: Model,
         options: &'a EngineOptions,
         positions: Positions,
-        input: &'a Input,
-        links: Links,
+        Surroundings { input, links, team }: Surroundings<'a>,
     ) -> Self {
         let counters = model.learner().counters();
         let (first_examples, records) = (counters.examples, counters.records);
@@ -116,6 +130,10 @@ impl<'a> Stage<'a> {
             next_time: None,
             cut_at,
             outcomes: Outcomes::default(),
+            team,
+            settled: 0,
+            closed_at: None,
+            failure: None,
         };
         stage.plan_next();
         stage
@@ -125,13 +143,15 @@ impl<'a> Stage<'a> {
     /// is safe.
     pub(super) fn run(&mut self, observer: &mut dyn Observer) -> Result<(), EngineError> {
         let Some(links) = self.links.take() else { return Ok(()) };
+        let _open = OpenAtEnd(self.team);
         let learned = self.learn_all(&links, observer);
+        if let Some(team) = self.team {
+            team.joined(self.model.learner_mut(), |_| ());
+        }
         match learned {
             Ok(Err(Gone)) => Ok(()),
             Ok(Ok(())) => {
-                if !self.input.lost.load(Ordering::Acquire) {
-                    let _ = self.final_cut(&links, self.input.ended.load(Ordering::Acquire));
-                }
+                let _ = self.final_cut(&links, self.input.ended.load(Ordering::Acquire));
                 Ok(())
             }
             Err(error) => {
@@ -176,13 +196,24 @@ impl<'a> Stage<'a> {
                         return Ok(Err(gone));
                     }
                 }
-                Err(RecvTimeoutError::Disconnected) => return Ok(Ok(())),
+                Err(RecvTimeoutError::Disconnected) if !self.is_lost() => {
+                    return self.failure.take().map_or(Ok(Ok(())), Err);
+                }
+                Err(RecvTimeoutError::Disconnected) => {}
             }
-            if self.input.lost.load(Ordering::Acquire) {
+            if self.is_lost() {
                 return Ok(Err(Gone));
             }
             self.observe(observer);
+            if self.failure.is_some() && self.is_alone() {
+                return self.failure.take().map_or(Ok(Ok(())), Err);
+            }
         }
+    }
+
+    /// Whether all since the last commit is void. Batches half-way need no care then: no cut will be taken of them.
+    fn is_lost(&self) -> bool {
+        self.input.lost.load(Ordering::Acquire)
     }
 
     fn observe(&self, observer: &mut dyn Observer) {
@@ -206,11 +237,12 @@ impl<'a> Stage<'a> {
         }
         let (mut entry, mut row) = (0, 0);
         while entry < work.entries.len() {
-            let segment = self.segment(work, entry, row);
+            let segment =
+                if work.is_learned { 0..work.entries.len() } else { self.segment(work, entry, row) };
             let rows =
                 work.entries[segment.clone()].iter().filter(|entry| matches!(entry, Entry::Row)).count();
             let mode = self.mode(pass);
-            self.model.learner_mut().process(&work.batch, row..row + rows, mode, &mut self.outcomes)?;
+            self.process(work, row..row + rows, mode)?;
             let scored = |outcome: &&Outcome| matches!(outcome, Outcome::Scored { .. });
             self.records += self.outcomes.rows.iter().filter(scored).count() as u64;
             let (lines, failure) = self.collect(work, segment.clone(), row, mode);
@@ -220,8 +252,10 @@ impl<'a> Stage<'a> {
             if let Some(record) = work.records.get(segment.end - 1) {
                 self.positions.advance(record.source, record.after);
             }
-            if let Some(error) = failure {
-                return Err(error);
+            match failure {
+                Some(error) if self.team.is_none() => return Err(error),
+                Some(error) => _ = self.failure.get_or_insert(error),
+                None => {}
             }
             (entry, row) = (segment.end, row + rows);
             if let Err(gone) = self.cut_if_due(links) {
@@ -232,10 +266,21 @@ impl<'a> Stage<'a> {
             self.positions.advance(work.records.source(), work.records.end());
         }
         self.bytes += work.records.byte_len() as u64 + work.records.len() as u64;
+        self.settled += 1;
         if work.records.leaving().is_empty() {
             Ok(self.cut_if_due(links))
         } else {
             Ok(self.let_go(work.records.leaving(), links))
+        }
+    }
+
+    /// Learns rows of a batch, or takes up what a member of the team has learned.
+    fn process(&mut self, work: &Work, rows: Range<usize>, mode: Mode) -> Result<(), LearnerError> {
+        let (learner, outcomes) = (self.model.learner_mut(), &mut self.outcomes);
+        match self.team {
+            None => learner.process(&work.batch, rows, mode, outcomes),
+            Some(_) if work.is_learned => learner.settle(&work.batch, &work.learned, mode, outcomes),
+            Some(team) => team.joined(learner, |learner| learner.process(&work.batch, rows, mode, outcomes)),
         }
     }
 
@@ -372,17 +417,41 @@ impl<'a> Stage<'a> {
         let due = full
             || self.next_records.is_some_and(|next| self.records >= next)
             || self.next_time.is_some_and(|next| Instant::now() >= next);
-        if !due || self.in_flight {
+        if !due || self.in_flight || !self.is_alone() {
             return Ok(());
         }
         self.plan_next();
         if self.cut_at == self.positions {
+            self.go_on();
             return Ok(());
         }
         self.cut(links, false)
     }
 
+    /// Whether every batch that began to be learned has been settled. If not, no other one begins until it is so.
+    fn is_alone(&mut self) -> bool {
+        let Some(team) = self.team else { return true };
+        let closed_at = *self.closed_at.get_or_insert_with(|| team.close());
+        self.settled >= closed_at
+    }
+
+    fn go_on(&mut self) {
+        self.closed_at = None;
+        if let Some(team) = self.team {
+            team.open();
+        }
+    }
+
     fn cut(&mut self, links: &Links, finished: bool) -> Result<(), Gone> {
+        if let Some(team) = self.team {
+            team.joined(self.model.learner_mut(), |_| ());
+        }
+        let cut = self.take_cut(links, finished);
+        self.go_on();
+        cut
+    }
+
+    fn take_cut(&mut self, links: &Links, finished: bool) -> Result<(), Gone> {
         self.in_flight = true;
         self.waiting = 0;
         self.cut_at.clone_from(&self.positions);
@@ -414,7 +483,10 @@ impl<'a> Stage<'a> {
     }
 
     /// Makes all that was learned durable, then forgets the positions of `sources`: whoever has them next moves them.
+    /// The reader deals nothing behind the batch that names them until it is back, so that batch is the last of all that
+    /// began: several learners are alone here without closing the gate.
     fn let_go(&mut self, sources: &[String], links: &Links) -> Result<(), Gone> {
+        debug_assert!(self.team.is_none_or(|team| team.begun() == self.settled), "a batch behind a drain");
         self.final_cut(links, false)?;
         sources.iter().for_each(|source| self.positions.forget(source));
         self.cut_at.clone_from(&self.positions);

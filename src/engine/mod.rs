@@ -22,6 +22,7 @@ mod learn;
 mod model;
 mod read;
 mod summary;
+mod team;
 mod work;
 mod write;
 
@@ -38,6 +39,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
+use team::Team;
 
 /// What a run does with records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +57,10 @@ pub struct EngineOptions {
     pub task: Task,
     /// Parse threads, at least 1. Results do not depend on it.
     pub threads: usize,
+    /// Learners, at least 1. With one, the default, a run is deterministic to the bit. More learn side by side on the same
+    /// rows, each parsing what it learns (then `threads` plays no part): no record is lost or learned twice and no row is seen
+    /// half changed, but who learned first depends on timing, so two runs differ a little.
+    pub learners: usize,
     /// When to checkpoint, beside the end.
     pub checkpoint_every: Vec<Every>,
     /// Bad records before the run stops with an error.
@@ -63,7 +69,7 @@ pub struct EngineOptions {
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { task: Task::Train, threads: 1, checkpoint_every: Vec::new(), max_errors: None }
+        Self { task: Task::Train, threads: 1, learners: 1, checkpoint_every: Vec::new(), max_errors: None }
     }
 }
 
@@ -211,6 +217,13 @@ impl Engine {
         }
     }
 
+    /// Several learners, if there are any, and how many threads parse.
+    fn team(&self) -> (Option<Team>, usize) {
+        let (learners, predict) = (self.options.learners.max(1), self.options.task == Task::Predict);
+        let team = (learners > 1).then(|| Team::new(self.model.learner(), learners, predict));
+        (team, if learners > 1 { learners } else { self.options.threads.max(1) })
+    }
+
     /// Runs to the end of `source`, or until `stop` is set; then saves what was learned.
     pub fn run(
         mut self,
@@ -225,7 +238,8 @@ impl Engine {
         if self.outputs.publisher.is_some() {
             self.positions.sources.clear(); // each comes back with the source's first batch of it
         }
-        let threads = self.options.threads.max(1);
+        let (team, threads) = self.team();
+        let team = team.as_ref();
         let (pool_in, pool) = unbounded();
         for _ in 0..threads * WORK_PER_THREAD + WORK_BESIDE {
             let _ = pool_in.send(work::Work::default());
@@ -237,11 +251,7 @@ impl Engine {
         let (parsers_in, parsers_out): (Vec<_>, Vec<_>) = (0..threads).map(|_| unbounded()).unzip();
         let (parsed_in, parsed): (Vec<_>, Vec<_>) = (0..threads).map(|_| unbounded()).unzip();
         let destination = write::Destination { store: self.store, publisher: self.outputs.publisher.take() };
-        let keeps = match (&destination.store, &destination.publisher) {
-            (None, None) => learn::Keeps::Nothing,
-            (None, Some(_)) => learn::Keeps::Positions,
-            (Some(_), _) => learn::Keeps::Generations,
-        };
+        let keeps = destination.keeps();
         let (hasher, parser) = (self.model.hasher(), self.model.parser());
         thread::scope(|scope| {
             let spawn = |name: &str| thread::Builder::new().name(name.to_owned());
@@ -249,10 +259,11 @@ impl Engine {
             let reader = spawn("read").spawn_scoped(scope, move || read::run(source, links));
             let reader = reader.map_err(EngineError::Spawn)?;
             let mut parse_threads = Vec::new();
-            for (input, output) in parsers_out.into_iter().zip(parsed_in) {
+            for (index, (input, output)) in parsers_out.into_iter().zip(parsed_in).enumerate() {
                 let (hasher, parser) = (Arc::clone(&hasher), Arc::clone(&parser));
-                let thread =
-                    spawn("parse").spawn_scoped(scope, move || work::run(&parser, &hasher, &input, &output));
+                let member = team.map(|team| (team, index));
+                let thread = spawn("parse")
+                    .spawn_scoped(scope, move || work::run((&parser, &hasher), member, &input, &output));
                 parse_threads.push(thread.map_err(EngineError::Spawn)?);
             }
             let outputs = self.outputs;
@@ -263,7 +274,8 @@ impl Engine {
                 .spawn_scoped(scope, move || write::save(destination, &to_save, &saved_in, &acknowledge));
             let saver = saver.map_err(EngineError::Spawn)?;
             let links = learn::Links { parsed, pool: pool_in, lines, saved, keeps };
-            let mut stage = learn::Stage::new(self.model, &self.options, self.positions, shared, links);
+            let links = learn::Surroundings { input: shared, links, team };
+            let mut stage = learn::Stage::new(self.model, &self.options, self.positions, links);
             let learned = stage.run(observer);
             let finished = stage.finish();
             let stages = [join(reader, "read"), join(writer, "write"), join(saver, "save")];

@@ -266,7 +266,7 @@ impl Model {
 
     fn encode_json(&mut self, record: &[u8]) -> Result<(), RecordError> {
         self.batch.clear();
-        encode(&self.parser, Encoder::new(&self.hasher, &mut self.scratch, &mut self.batch), record)
+        encode(&self.parser, Encoder::new(&self.hasher, &mut self.scratch, &mut self.batch), record, || None)
     }
 
     /// Takes the one row that was encoded.
@@ -285,7 +285,7 @@ impl Model {
 
     /// Hashes a JSON record into `batch` as one more row, for [`Model::embed`]. On an error the batch is as before.
     pub fn encode(&mut self, record: &[u8], batch: &mut Batch) -> Result<(), RecordError> {
-        encode(&self.parser, Encoder::new(&self.hasher, &mut self.scratch, batch), record)
+        encode(&self.parser, Encoder::new(&self.hasher, &mut self.scratch, batch), record, || None)
     }
 
     /// Sums of the learned embeddings of `batch`, `[rows, dim]`; empty if the head has none.
@@ -318,10 +318,23 @@ impl Model {
     }
 }
 
-/// Parses `record` into a row of the encoder's batch; on an error the batch is as before.
-pub(super) fn encode(parser: &Parser, mut encoder: Encoder<'_>, record: &[u8]) -> Result<(), RecordError> {
+/// Parses `record` into a row of the encoder's batch; on an error the batch is as before. `id`, as JSON, is that of a
+/// record that brings none: it is asked for last, because the parser may begin again and forget what was told before.
+pub(super) fn encode(
+    parser: &Parser,
+    mut encoder: Encoder<'_>,
+    record: &[u8],
+    id: impl FnOnce() -> Option<String>,
+) -> Result<(), RecordError> {
     match parser.parse(record, &mut encoder) {
-        Ok(()) => Ok(encoder.finish()?),
+        Ok(()) => {
+            if !encoder.has_id()
+                && let Some(id) = id()
+            {
+                encoder.id(&id);
+            }
+            Ok(encoder.finish()?)
+        }
         Err(error) => {
             encoder.abandon();
             Err(error.into())

@@ -40,6 +40,7 @@ fn deal(source: &mut dyn Source, links: &Links<'_>) -> Result<(), EngineError> {
     let mut rotation = links.parsers.iter().cycle();
     // Empty batches at hand: one that brought nothing, or those that came back during a drain.
     let mut spare = Vec::new();
+    let mut number = 0;
     while !links.stop.load(Ordering::Relaxed) {
         while let Ok(positions) = links.durable.try_recv() {
             source.acknowledge(&positions)?;
@@ -57,6 +58,8 @@ fn deal(source: &mut dyn Source, links: &Links<'_>) -> Result<(), EngineError> {
             Fetch::Idle => spare.push(work),
             Fetch::Records | Fetch::Drain => {
                 let Some(parser) = rotation.next() else { break };
+                work.number = number;
+                number += 1;
                 if parser.send(work).is_err() {
                     break;
                 }

@@ -2,9 +2,10 @@
 
 use super::EngineError;
 use super::model::encode;
+use super::team::Team;
 use crate::batch::Batch;
-use crate::example::ExampleSink;
 use crate::hash::{Encoder, EncoderScratch, FeatureHasher};
+use crate::learner::Learned;
 use crate::parse::Parser;
 use crate::record::{Record, RecordBatch};
 use crossbeam_channel::{Receiver, Sender};
@@ -25,18 +26,27 @@ pub(super) struct Work {
     pub(super) batch: Batch,
     /// One for each record.
     pub(super) entries: Vec<Entry>,
+    /// Place among the batches of the run, from 0.
+    pub(super) number: u64,
+    /// What a member of the team made of it, if `is_learned`.
+    pub(super) learned: Learned,
+    pub(super) is_learned: bool,
 }
 
-/// Parses what comes in until the reader is done.
+/// Parses what comes in until the reader is done; a member of a team also learns it.
 pub(super) fn run(
-    parser: &Parser,
-    hasher: &FeatureHasher,
+    (parser, hasher): (&Parser, &FeatureHasher),
+    member: Option<(&Team, usize)>,
     input: &Receiver<Work>,
     output: &Sender<Work>,
 ) -> Result<(), EngineError> {
     let mut scratch = EncoderScratch::default();
     for mut work in input {
         parse(parser, hasher, &mut scratch, &mut work);
+        work.is_learned = false;
+        if let Some((team, index)) = member {
+            team.learn(index, &mut work);
+        }
         if output.send(work).is_err() {
             break; // the learner is gone and says why
         }
@@ -69,11 +79,8 @@ fn parse_record(
             "expected a record within the limit, found one of {length} bytes (the first {kept} are kept)"
         ));
     }
-    let mut encoder = Encoder::new(hasher, scratch, batch);
-    if let Some(key) = record.key {
-        encoder.id(&key_as_id(key)); // the record's own id, read later, takes its place
-    }
-    encode(parser, encoder, record.bytes).map_err(|error| error.to_string())
+    let encoder = Encoder::new(hasher, scratch, batch);
+    encode(parser, encoder, record.bytes, || record.key.map(key_as_id)).map_err(|error| error.to_string())
 }
 
 /// A message's key as an id: a JSON string, in hexadecimal if it is no text.
@@ -83,4 +90,32 @@ fn key_as_id(key: &[u8]) -> String {
         Err(_) => key.iter().map(|byte| format!("{byte:02x}")).collect(),
     };
     serde_json::Value::String(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ModelFlags;
+    use crate::engine::Model;
+    use crate::hash::HashKey;
+    use crate::record::Position;
+
+    /// The fast reader takes the plain ones and leaves those with escapes in keys: neither may forget the message's key.
+    #[test]
+    fn a_key_is_the_id_of_a_record_without_one_whichever_way_it_is_read() {
+        let flags = ModelFlags { buckets: Some(1 << 10), ..ModelFlags::default() };
+        let model = Model::new(&flags, &HashKey::default()).unwrap();
+        let plain: [&[u8]; 2] = [br#"{"features":{"a":1}}"#, br#"{"id":7,"features":{"a":1}}"#];
+        let left: [&[u8]; 2] =
+            [br#"{"features":{"\u0061\n":1,"b":[1,[2]]}}"#, br#"{"i\u0064":7,"features":{"\u0061":1}}"#];
+        let mut work = Work::default();
+        for record in plain.into_iter().chain(left) {
+            let at = Position::default();
+            work.records.push(record, record.len() as u64, at, at);
+            work.records.set_key(b"k\"1");
+        }
+        parse(&model.parser(), &model.hasher(), &mut EncoderScratch::default(), &mut work);
+        let ids: Vec<_> = (0..4).map(|row| work.batch.id(row).unwrap()).collect();
+        assert_eq!(ids, [&br#""k\"1""#[..], b"7", br#""k\"1""#, b"7"]);
+    }
 }

@@ -1,5 +1,6 @@
 //! Writing: lines to their sinks, then generations to the model folder, then what is published with them.
 
+use super::learn::Keeps;
 use super::{EngineError, Outputs};
 use crate::checkpoint::{Snapshot, Writer};
 use crate::record::Positions;
@@ -73,6 +74,16 @@ fn write(sink: &mut Option<LinesSink>, lines: &[u8]) -> Result<(), EngineError> 
 pub(super) struct Destination {
     pub(super) store: Option<Writer>,
     pub(super) publisher: Option<Box<dyn Publisher>>,
+}
+
+impl Destination {
+    pub(super) fn keeps(&self) -> Keeps {
+        match (&self.store, &self.publisher) {
+            (None, None) => Keeps::Nothing,
+            (None, Some(_)) => Keeps::Positions,
+            (Some(_), _) => Keeps::Generations,
+        }
+    }
 }
 
 /// Saves cuts as generations and publishes them, one at a time. `saved` hears of each; `durable` gets the positions it

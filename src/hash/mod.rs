@@ -9,17 +9,20 @@
 //! interval"): `slot = (hash · buckets) >> 64`, for any number of buckets and without modulo bias.
 
 mod key;
+mod lanes;
 mod murmur;
 mod native;
 mod reference;
 
 pub use key::{HashKey, KeyError};
+pub use lanes::EncodedFeatures;
 pub use murmur::{murmur3_x64_128, murmur3_x86_32};
 pub use native::{NativeValue, PathSegment, encode_native, siphash_1_3};
 pub use reference::{modulo_bucket, murmur_bucket, sklearn_column};
 
-use crate::batch::{Batch, FeatureKind, MAX_BUCKETS, Slot};
+use crate::batch::{Batch, FeatureKind, MAX_BUCKETS, Slot, packed};
 use crate::example::{ExampleSink, FeatureError};
+use crate::kernel::Isa;
 use serde::{Deserialize, Serialize};
 
 /// Which hash turns a feature into a slot.
@@ -128,8 +131,16 @@ impl FeatureHasher {
     }
 
     fn native(&self, feature: &[u8], index: u32) -> Hashed {
-        let hash = self.keys.hash(index, feature);
-        let slot = Slot(((u128::from(hash) * u128::from(self.options.buckets)) >> 64) as u32);
+        self.place(self.keys.hash(index, feature))
+    }
+
+    /// Where the native hash sends a feature to which it gives these 64 bits.
+    #[inline(always)]
+    pub fn place(&self, hash: u64) -> Hashed {
+        let buckets = u64::from(self.options.buckets);
+        // The upper 64 of the 128 bits of the product, in two steps that vectors have too: 2^31 buckets at most.
+        let low = ((hash & 0xffff_ffff) * buckets) >> 32;
+        let slot = Slot((((hash >> 32) * buckets + low) >> 32) as u32);
         // The slot is made of the high bits; the lowest is as good as independent of it.
         Hashed { slot, sign: self.sign(hash & 1 == 0) }
     }
@@ -149,16 +160,29 @@ impl FeatureHasher {
         Hashed { slot: modulo_bucket(id, self.options.buckets), sign: self.sign(true) }
     }
 
+    #[inline(always)]
     fn sign(&self, positive: bool) -> f32 {
         if self.options.alternate_sign && !positive { -1.0 } else { 1.0 }
     }
 }
 
-/// The caller-owned scratch of one thread: the current path, encoded.
-#[derive(Debug, Clone, Default)]
+/// The caller-owned scratch of one thread: the current path, encoded, and the features that wait to be hashed.
+#[derive(Debug, Clone)]
 pub struct EncoderScratch {
     path: Vec<u8>,
     ends: Vec<usize>,
+    /// Features met and not yet hashed, with their values and kinds.
+    features: EncodedFeatures,
+    values: [f32; EncodedFeatures::CAPACITY],
+    kinds: [FeatureKind; EncodedFeatures::CAPACITY],
+}
+
+impl Default for EncoderScratch {
+    fn default() -> Self {
+        let values = [0.0; EncodedFeatures::CAPACITY];
+        let kinds = [FeatureKind::Category; EncodedFeatures::CAPACITY];
+        Self { path: Vec::new(), ends: Vec::new(), features: EncodedFeatures::default(), values, kinds }
+    }
 }
 
 /// Writes the example a parser tells it into a batch, keys hashed.
@@ -172,20 +196,72 @@ pub struct Encoder<'a> {
 impl<'a> Encoder<'a> {
     /// An encoder at the start of an example.
     pub fn new(hasher: &'a FeatureHasher, scratch: &'a mut EncoderScratch, batch: &'a mut Batch) -> Self {
-        scratch.path.clear();
-        scratch.ends.clear();
-        batch.abandon_row();
-        Self { hasher, scratch, batch }
+        let mut encoder = Self { hasher, scratch, batch };
+        encoder.restart();
+        encoder
     }
 
     /// Finishes the example: it is now a row of the batch. On an error the batch is as it was before the example.
-    pub fn finish(self) -> Result<(), FeatureError> {
+    pub fn finish(mut self) -> Result<(), FeatureError> {
+        self.hash_waiting();
         self.batch.finish_row()
+    }
+
+    /// Whether the example has been told its id.
+    pub(crate) fn has_id(&self) -> bool {
+        self.batch.has_id()
     }
 
     /// Drops the example: the batch is as it was before it.
     pub fn abandon(self) {
+        self.scratch.features.clear();
         self.batch.abandon_row();
+    }
+
+    /// Lets a native feature wait, if `push` can add it to the others.
+    #[inline(always)]
+    fn wait(
+        &mut self,
+        value: f32,
+        kind: FeatureKind,
+        push: impl FnOnce(&mut EncodedFeatures, &[u8]) -> bool,
+    ) -> bool {
+        if self.hasher.options.kind != HashKind::Siphash {
+            return false;
+        }
+        if self.scratch.features.is_full() {
+            self.hash_waiting();
+        }
+        let at = self.scratch.features.len();
+        let waits = push(&mut self.scratch.features, &self.scratch.path);
+        if !waits {
+            return false;
+        }
+        let EncoderScratch { values, kinds, .. } = &mut *self.scratch;
+        if let (Some(to), Some(to_kind)) = (values.get_mut(at), kinds.get_mut(at)) {
+            (*to, *to_kind) = (value, kind);
+        }
+        true
+    }
+
+    /// Hashes the features that wait.
+    #[inline(never)]
+    fn hash_waiting(&mut self) {
+        let EncoderScratch { features, values, kinds, .. } = &mut *self.scratch;
+        let isa = Isa::best();
+        for index in 0..self.hasher.options.hashes {
+            let Some(hashes) = features.hashes(self.hasher, index) else { break };
+            isa.run(|| {
+                let mut all = [0; EncodedFeatures::CAPACITY];
+                let told = values.iter().zip(kinds.iter());
+                for ((to, hash), (value, kind)) in all.iter_mut().zip(hashes).zip(told) {
+                    let Hashed { slot, sign } = self.hasher.place(hash);
+                    *to = packed(slot, sign * value, *kind);
+                }
+                self.batch.push_features(&all, features.len());
+            });
+        }
+        features.clear();
     }
 
     /// Hashes the current path plus `tail` with each of the `hashes` functions.
@@ -234,7 +310,56 @@ impl ExampleSink for Encoder<'_> {
         }
     }
 
+    #[inline]
+    fn can_restart(&self) -> bool {
+        true
+    }
+
+    fn restart(&mut self) {
+        self.scratch.path.clear();
+        self.scratch.ends.clear();
+        self.scratch.features.clear();
+        self.batch.abandon_row();
+    }
+
+    #[inline]
+    fn number_at(&mut self, key: &str, value: f32) -> Result<(), FeatureError> {
+        if self.wait(value, FeatureKind::Number, |all, path| all.push_at(path, key, NativeValue::Number)) {
+            return Ok(());
+        }
+        self.enter_key(key);
+        self.number(value)?;
+        self.leave();
+        Ok(())
+    }
+
+    #[inline]
+    fn integer_at(&mut self, key: &str, value: i128, as_number: f32) -> Result<(), FeatureError> {
+        if self.hasher.options.kind == HashKind::Siphash {
+            return if as_number == 0.0 { Ok(()) } else { self.number_at(key, as_number) };
+        }
+        self.enter_key(key);
+        self.integer(value, as_number)?;
+        self.leave();
+        Ok(())
+    }
+
+    #[inline]
+    fn category_at(&mut self, key: &str, value: &str) -> Result<(), FeatureError> {
+        let native = NativeValue::Category(value);
+        if self.wait(1.0, FeatureKind::Category, |all, path| all.push_at(path, key, native)) {
+            return Ok(());
+        }
+        self.enter_key(key);
+        self.category(value)?;
+        self.leave();
+        Ok(())
+    }
+
     fn number(&mut self, value: f32) -> Result<(), FeatureError> {
+        if self.wait(value, FeatureKind::Number, |all, path| all.push(path, NativeValue::Number)) {
+            return Ok(());
+        }
         match self.hasher.options.kind {
             HashKind::Siphash => self.push_hashed(&[native::NUMBER], value, FeatureKind::Number),
             HashKind::Sklearn => self.push_hashed(&[], value, FeatureKind::Number),
@@ -259,6 +384,9 @@ impl ExampleSink for Encoder<'_> {
     }
 
     fn category(&mut self, value: &str) -> Result<(), FeatureError> {
+        if self.wait(1.0, FeatureKind::Category, |all, path| all.push(path, NativeValue::Category(value))) {
+            return Ok(());
+        }
         match self.hasher.options.kind {
             HashKind::Siphash | HashKind::Sklearn => {
                 let native = self.hasher.options.kind == HashKind::Siphash;

@@ -15,8 +15,9 @@
 
 use super::key::HashKey;
 use siphasher::sip::SipHasher13;
+use std::fmt;
 
-const KEY: u8 = 0x01;
+pub(super) const KEY: u8 = 0x01;
 const INDEX: u8 = 0x02;
 pub(super) const NUMBER: u8 = 0x03;
 pub(super) const CATEGORY: u8 = 0x04;
@@ -26,10 +27,15 @@ pub fn siphash_1_3(k0: u64, k1: u64, message: &[u8]) -> u64 {
     SipHasher13::new_with_keys(k0, k1).hash(message)
 }
 
-/// One hasher per hash function: the first under the model's key, each further one under a key that SipHash
-/// derives from it.
-#[derive(Debug, Clone)]
-pub(super) struct Keys(Vec<SipHasher13>);
+/// One key per hash function: the first is the model's, each further one is derived from it by SipHash.
+#[derive(Clone)]
+pub(super) struct Keys(Vec<(u64, u64)>);
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Keys(secret)")
+    }
+}
 
 impl Keys {
     pub(super) fn derive(key: &HashKey, hashes: u32) -> Self {
@@ -40,12 +46,16 @@ impl Keys {
             label.push(half);
             siphash_1_3(k0, k1, &label)
         };
-        let further = (1..hashes).map(|i| SipHasher13::new_with_keys(derived(i, 0), derived(i, 1)));
-        Self(std::iter::once(SipHasher13::new_with_keys(k0, k1)).chain(further).collect())
+        let further = (1..hashes).map(|i| (derived(i, 0), derived(i, 1)));
+        Self(std::iter::once((k0, k1)).chain(further).collect())
     }
 
     pub(super) fn hash(&self, index: u32, message: &[u8]) -> u64 {
-        self.0.get(index as usize).map_or(0, |hasher| hasher.hash(message))
+        self.get(index).map_or(0, |(k0, k1)| siphash_1_3(k0, k1, message))
+    }
+
+    pub(super) fn get(&self, index: u32) -> Option<(u64, u64)> {
+        self.0.get(index as usize).copied()
     }
 }
 

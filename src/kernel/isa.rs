@@ -10,8 +10,9 @@ use std::sync::OnceLock;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Isa(Level);
 
+/// What a kernel with a body of its own per instruction set matches on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Level {
+pub(super) enum Level {
     Scalar,
     #[cfg(target_arch = "x86_64")]
     Avx2,
@@ -58,6 +59,10 @@ impl Isa {
             tracing::debug!(isa = isa.name(), "instruction set");
             isa
         })
+    }
+
+    pub(super) fn level(self) -> Level {
+        self.0
     }
 
     /// Its name, as `FLEXIHASH_ISA` takes it.

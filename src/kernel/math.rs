@@ -2,7 +2,7 @@
 
 /// e^x lane by lane: range reduction by ln 2 in two parts and the degree-5 polynomial of Cephes' `expf` (Moshier
 /// 1989), relative error below 2e-7. Inputs beyond ±87 saturate; NaN gives a finite value.
-#[inline]
+#[inline(always)]
 #[expect(clippy::manual_clamp, reason = "clamp keeps NaN, this order of max and min gives a bound")]
 pub fn exp<const N: usize>(x: [f32; N]) -> [f32; N] {
     // Adding 1.5·2^23 rounds to an integer and leaves it in the low mantissa bits.
@@ -28,7 +28,7 @@ pub fn exp<const N: usize>(x: [f32; N]) -> [f32; N] {
 }
 
 /// 1 / (1 + e^−x) lane by lane, in [1e-38, 1].
-#[inline]
+#[inline(always)]
 pub fn sigmoid<const N: usize>(x: [f32; N]) -> [f32; N] {
     let mut out = exp(x.map(|x| -x));
     for p in &mut out {

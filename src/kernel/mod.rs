@@ -8,13 +8,29 @@
 //! One loop is compiled for several instruction sets and the widest that the processor has is taken ([`Isa`]); all of
 //! them give the same bits. This is the only module with `unsafe`.
 
+mod exact;
+mod gather;
 mod isa;
+mod list;
 mod math;
+#[cfg(target_arch = "x86_64")]
+mod register;
 mod rows;
+mod scan;
+mod scatter;
+mod sip;
+mod sort;
 
+pub use exact::{exp_f64, ln_1p_f64, ln_f64};
+pub use gather::{Features, gather_sum};
 pub use isa::Isa;
+pub use list::{RowCells, RowList};
 pub use math::{exp, sigmoid};
-pub use rows::{add_scaled, prefetch};
+pub use rows::{add_scaled, ask_for_large_pages, prefetch};
+pub use scan::{Quotes, text};
+pub use scatter::{Overflow, scatter_add};
+pub use sip::{CELL_BYTES, Cell, SIP_LANES, siphash_1_3_lanes};
+pub use sort::{SORT_LANES, sort_distinct};
 
 /// Lanes of a row that the self-tuning learner works on side by side.
 pub const LANES: usize = 8;

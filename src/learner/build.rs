@@ -33,8 +33,8 @@ fn bilinear<const K: usize>(options: &LearnerOptions) -> Result<Box<dyn Arm>, Le
 
 fn typed<R, H>(options: &LearnerOptions, rule: R, head: H) -> Result<Box<dyn Arm>, LearnerError>
 where
-    R: RowRule + 'static,
-    H: Head<Sums = R::Sums, Step = R::Step> + 'static,
+    R: RowRule + Clone + 'static,
+    H: Head<Sums = R::Sums, Step = R::Step> + Clone + 'static,
 {
     Ok(Box::new(TypedArm::new(rule, head, options.buckets, options.seed)?))
 }

@@ -5,12 +5,15 @@
 //! figures of its own; tasks appear with the first record that names them. Everything it knows is in its tables and
 //! in a small state that can be taken out and put back exactly, so that a restart continues bit for bit.
 
+mod copies;
 mod arm;
 mod build;
 mod options;
+mod replica;
 pub mod validation;
 
 pub use options::{HeadKind, LearnerError, LearnerOptions, Learning};
+pub use replica::{Learned, Replica};
 pub use validation::{Figures, Report, Validation};
 
 use crate::batch::{Batch, Target};

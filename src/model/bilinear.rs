@@ -3,10 +3,10 @@
 //! Each machine enters the mixers twice, as it is and shrunk by its own doubt, 1/(1 + V). V, the variance of its score,
 //! needs no second walk over the rows: Σ p·u²·(F − u·v)² = A·F² − 2·F·B + C with the sums A, B, C of one gather.
 
-use super::frame::{Frame, Scores};
+use super::frame::{Frame, Linked, Scores};
 use super::mixer::{Mixed, Mixers};
 use super::mixture::{lane_scores, lane_step};
-use super::{Head, IMPORTANCE_MAX, Loss};
+use super::{Head, IMPORTANCE_MAX, Loss, mean, shares};
 use crate::kernel::LANES;
 use crate::optim::{BilinearStep, BilinearSums, MACHINES};
 
@@ -23,7 +23,7 @@ const VARIANCE_MAX: f32 = 1e12;
 #[derive(Debug, Clone, PartialEq)]
 pub struct BilinearMixture<const K: usize> {
     frame: Frame,
-    mixers: Mixers<EXPERTS, MIXERS>,
+    mixers: Mixers<EXPERTS, EXPERTS, MIXERS>,
     lane_errors: [f32; LANES],
     machine_errors: [f32; MACHINES],
 }
@@ -38,6 +38,8 @@ pub struct BilinearForward<const K: usize> {
     scale: f32,
     experts: [f64; EXPERTS],
     mixed: Mixed<MIXERS>,
+    /// Links of the mixers' scores, then of the mixed one.
+    linked: [f64; MIXERS + 1],
 }
 
 impl<const K: usize> BilinearMixture<K> {
@@ -52,6 +54,7 @@ impl<const K: usize> BilinearMixture<K> {
     }
 
     /// Score and variance of machine `m`, and its factor sums scaled.
+    #[inline(always)]
     fn machine(&self, sums: &BilinearSums<K>, m: usize, scale: f32) -> (f32, f32, [f32; K]) {
         let sums = &sums.machines[m];
         let (second, third) = (scale * scale, scale * scale * scale);
@@ -76,6 +79,7 @@ impl<const K: usize> Head for BilinearMixture<K> {
         self.frame.examples
     }
 
+    #[inline(always)]
     fn forward(&self, sums: &BilinearSums<K>) -> BilinearForward<K> {
         let scale = (ROWS / sums.rows.max(1.0)).sqrt().min(1.0);
         let lanes = lane_scores(&self.frame, &sums.lanes);
@@ -91,13 +95,17 @@ impl<const K: usize> Head for BilinearMixture<K> {
         }
         let machines = Scores { raw, mixed: raw, newton_from: 0, least_curvature: LEAST_CURVATURE };
         let mixed = self.mixers.mix(&experts);
-        BilinearForward { lanes, machines, variances, factors, scale, experts, mixed }
+        let [a, b, c] = mixed.each;
+        let linked = self.frame.linked([a, b, c, mixed.score]);
+        BilinearForward { lanes, machines, variances, factors, scale, experts, mixed, linked }
     }
 
+    #[inline(always)]
     fn prediction(&self, forward: &BilinearForward<K>) -> f64 {
-        self.frame.prediction(forward.mixed.score)
+        self.frame.prediction(forward.mixed.score, forward.linked[MIXERS])
     }
 
+    #[inline(always)]
     fn learn(
         &mut self,
         sums: &BilinearSums<K>,
@@ -111,8 +119,8 @@ impl<const K: usize> Head for BilinearMixture<K> {
         let machines = self.frame.respond(&seen, &forward.machines, &mut self.machine_errors);
         self.frame.note_before(&seen, forward.mixed.score);
         let frame = &self.frame;
-        self.mixers.learn(&forward.experts, &forward.mixed, |score, weighed| {
-            frame.respond_mixed(&seen, score, weighed)
+        self.mixers.learn(&forward.experts, &forward.mixed, |m, score, weighed| {
+            frame.respond_mixed(&seen, Linked { score, linked: forward.linked[m] }, weighed)
         });
         self.frame.note_after(&seen, forward.mixed.score);
         let (mut innovation, mut precision) = ([0.0; MACHINES], [0.0; MACHINES]);
@@ -123,6 +131,18 @@ impl<const K: usize> Head for BilinearMixture<K> {
         }
         let lanes = lane_step(&sums.lanes, &lanes);
         BilinearStep { lanes, innovation, precision, factors: forward.factors, scale: forward.scale }
+    }
+
+    fn merge(&mut self, copies: &[&Self]) {
+        let Some(shares) = shares(self, copies) else { return };
+        for (l, error) in self.lane_errors.iter_mut().enumerate() {
+            *error = mean(&shares, copies.iter().map(|copy| f64::from(copy.lane_errors[l]))) as f32;
+        }
+        for (m, error) in self.machine_errors.iter_mut().enumerate() {
+            *error = mean(&shares, copies.iter().map(|copy| f64::from(copy.machine_errors[m]))) as f32;
+        }
+        self.frame.merge(&shares, copies.iter().map(|copy| &copy.frame));
+        self.mixers.merge(&shares, copies.iter().map(|copy| &copy.mixers));
     }
 
     fn state(&self) -> Vec<f64> {

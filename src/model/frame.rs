@@ -13,7 +13,7 @@
 //! with c ≫ 1 no prior would hold the Newton step back; so (c − 1)·|gradient|/5 is added to it, and the most
 //! important record moves a score by about 5.
 
-use super::Loss;
+use super::{Loss, mean};
 use crate::kernel;
 
 /// Scores of logistic, hinge and poisson experts are kept in ±20; standardized ones in ±100.
@@ -72,24 +72,33 @@ pub(super) struct Scores<const N: usize> {
     pub(super) least_curvature: f32,
 }
 
+/// A mixed score and its link, as far as it is needed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Linked {
+    pub(super) score: f64,
+    /// What [`Frame::linked`] made of it.
+    pub(super) linked: f64,
+}
+
 impl Frame {
     pub(super) fn new(loss: Loss) -> Self {
         Self { loss, examples: 0.0, mean: 0.0, variance: 0.0, low: 0.0, high: 0.0, error: 1.0 }
     }
 
     /// A score within its bounds.
-    #[inline]
+    #[inline(always)]
     pub(super) fn clip(&self, score: f32) -> f32 {
         let limit = if self.is_standard() { STANDARD_MAX } else { SCORE_MAX };
         score.max(-limit).min(limit)
     }
 
     /// Whether a doubtful expert's score should be shrunk before it is mixed: log-odds are (MacKay 1992).
-    #[inline]
+    #[inline(always)]
     pub(super) fn shrinks(&self) -> bool {
         matches!(self.loss, Loss::Logistic | Loss::Hinge)
     }
 
+    #[inline(always)]
     fn is_standard(&self) -> bool {
         matches!(self.loss, Loss::Squared | Loss::Quantile(_))
     }
@@ -106,9 +115,17 @@ impl Frame {
         }
     }
 
-    /// The prediction that a mixed score stands for.
-    pub(super) fn prediction(&self, score: f64) -> f64 {
+    /// The link of mixed scores, where predictions and derivatives need it: the logistic. Else 0.
+    #[inline(always)]
+    pub(super) fn linked<const N: usize>(&self, scores: [f64; N]) -> [f64; N] {
+        if self.loss == Loss::Logistic { self.loss.links(scores) } else { [0.0; N] }
+    }
+
+    /// The prediction that a mixed score stands for; `linked`: what [`Frame::linked`] made of it.
+    #[inline(always)]
+    pub(super) fn prediction(&self, score: f64, linked: f64) -> f64 {
         match self.loss {
+            Loss::Logistic if score.abs() <= LOG_ODDS_MAX => linked,
             Loss::Logistic => self.loss.link(score.clamp(-LOG_ODDS_MAX, LOG_ODDS_MAX)),
             Loss::Hinge => score.clamp(-1.0, 1.0),
             Loss::Poisson if self.examples == 0.0 => 1.0,
@@ -124,6 +141,7 @@ impl Frame {
     }
 
     /// Takes in the label of a record that counts `weight` times.
+    #[inline(always)]
     pub(super) fn see(&mut self, label: f32, weight: f32) -> Seen {
         let label = f64::from(label);
         let (log_mean, dispersion) = match self.loss {
@@ -154,7 +172,7 @@ impl Frame {
     }
 
     /// What each expert is told. `errors`: their running errors, updated.
-    #[inline]
+    #[inline(always)]
     pub(super) fn respond<const N: usize>(
         &self,
         seen: &Seen,
@@ -177,6 +195,7 @@ impl Frame {
     }
 
     /// Curvature to add for each unit of the gradient; 0 for weights up to 1.
+    #[inline(always)]
     fn brake(&self, weight: f32) -> f64 {
         if self.shrinks() { (f64::from(weight) - 1.0).max(0.0) / MOVE } else { 0.0 }
     }
@@ -186,19 +205,22 @@ impl Frame {
     }
 
     /// Gradient, curvature and loss of the mixed score. Call [`Frame::note_before`] first.
-    pub(super) fn respond_mixed(&self, seen: &Seen, score: f64, weighed: bool) -> (f64, f64, f64) {
+    #[inline(always)]
+    pub(super) fn respond_mixed(&self, seen: &Seen, score: Linked, weighed: bool) -> (f64, f64, f64) {
         let weight = seen.weight.min(MIXER_IMPORTANCE_MAX);
         let (gradient, curvature, loss) = self.derivatives(seen, score, weighed);
         let (brake, weight) = (self.brake(weight), f64::from(weight));
         (gradient * weight, curvature * weight + brake * gradient.abs(), loss * weight)
     }
 
-    fn derivatives(&self, seen: &Seen, score: f64, weighed: bool) -> (f64, f64, f64) {
+    #[inline(always)]
+    fn derivatives(&self, seen: &Seen, score: Linked, weighed: bool) -> (f64, f64, f64) {
+        let Linked { score, linked } = score;
         let loss = |prediction, label| if weighed { self.loss.value(prediction, label) } else { 0.0 };
         let z = f64::from(seen.z);
         match self.loss {
             Loss::Logistic => {
-                let p = self.loss.link(score);
+                let p = linked;
                 (p - seen.label, (p * (1.0 - p)).max(MIXER_CURVATURE), loss(p, seen.label))
             }
             Loss::Hinge => {
@@ -226,6 +248,7 @@ impl Frame {
     }
 
     /// Takes the error of the mixed score into its running average, where the mixers' step needs it.
+    #[inline(always)]
     pub(super) fn note_before(&mut self, seen: &Seen, score: f64) {
         if self.is_standard() {
             self.note_error(seen, score);
@@ -233,6 +256,7 @@ impl Frame {
     }
 
     /// The same for poisson, whose dispersion is that before the record.
+    #[inline(always)]
     pub(super) fn note_after(&mut self, seen: &Seen, score: f64) {
         if self.loss == Loss::Poisson {
             self.note_error(seen, score);
@@ -256,6 +280,26 @@ impl Frame {
         self.error += (now - self.error) * rate;
     }
 
+    /// Joins what copies saw apart: label counts, sums and sums of squares add up, running errors are averaged by `shares`.
+    pub(super) fn merge<'f>(&mut self, shares: &[f64], copies: impl Iterator<Item = &'f Self> + Clone) {
+        let before = self.clone();
+        let square = |frame: &Self| frame.variance + frame.mean * frame.mean;
+        let total = |of: &dyn Fn(&Self) -> f64| {
+            let start = of(&before);
+            start + copies.clone().map(|copy| of(copy) - start).sum::<f64>()
+        };
+        self.examples = total(&|frame| frame.examples);
+        if self.examples > 0.0 {
+            self.mean = total(&|frame| frame.examples * frame.mean) / self.examples;
+            let squares = total(&|frame| frame.examples * square(frame)) / self.examples;
+            self.variance = (squares - self.mean * self.mean).max(0.0);
+        }
+        let learned = || copies.clone().filter(|copy| copy.examples > 0.0);
+        self.low = learned().map(|copy| copy.low).reduce(f64::min).unwrap_or(self.low);
+        self.high = learned().map(|copy| copy.high).reduce(f64::max).unwrap_or(self.high);
+        self.error = mean(shares, copies.clone().map(|copy| copy.error));
+    }
+
     pub(super) fn state(&self, out: &mut Vec<f64>) {
         out.extend([self.examples, self.mean, self.variance, self.low, self.high, self.error]);
     }
@@ -269,7 +313,7 @@ impl Frame {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn logistic<const N: usize>(seen: &Seen, scores: &Scores<N>) -> Response<N> {
     let (p, y) = (kernel::sigmoid(scores.mixed), seen.label as f32);
     let gradient = p.map(|p| p - y);

@@ -1,6 +1,7 @@
 //! Losses: their links, values and derivatives by the score.
 
 use crate::example::LabelRange;
+use crate::kernel;
 use serde::{Deserialize, Serialize};
 
 /// What is minimized. `score` is the linear or factorized sum, before the link.
@@ -39,6 +40,18 @@ impl Loss {
             Self::Logistic => 1.0 / (1.0 + libm::exp(-score.clamp(-LOG_ODDS_MAX, LOG_ODDS_MAX))),
             Self::Poisson => libm::exp(score.clamp(-LOG_ODDS_MAX, LOG_ODDS_MAX)),
             _ => score,
+        }
+    }
+
+    /// [`Loss::link`] of several scores, side by side: the same bits.
+    #[inline(always)]
+    pub(super) fn links<const N: usize>(self, scores: [f64; N]) -> [f64; N] {
+        match self {
+            Self::Logistic => {
+                let powers = kernel::exp_f64(scores.map(|score| -score.clamp(-LOG_ODDS_MAX, LOG_ODDS_MAX)));
+                powers.map(|power| 1.0 / (1.0 + power))
+            }
+            _ => scores.map(|score| self.link(score)),
         }
     }
 

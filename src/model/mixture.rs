@@ -1,12 +1,13 @@
 //! The self-tuning head of a linear model: eight lanes and a screened score, mixed.
 
-use super::frame::{Frame, Response, Scores};
+use super::frame::{Frame, Linked, Response, Scores};
 use super::mixer::{Mixed, Mixers};
-use super::{Head, IMPORTANCE_MAX, Loss};
+use super::{Head, IMPORTANCE_MAX, Loss, mean, shares};
 use crate::kernel::LANES;
 use crate::optim::{KALMAN_FROM, LaneStep, LaneSums};
 
 const EXPERTS: usize = LANES + 1;
+const PADDED: usize = 12;
 /// π/8 (MacKay 1992): log-odds with variance V count for 1/√(1 + πV/8).
 #[expect(clippy::approx_constant, reason = "stored models were learned with these four digits")]
 const SHRINK: f32 = 0.3927;
@@ -19,7 +20,7 @@ const DRIFT: f64 = 1e-6;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mixture {
     frame: Frame,
-    mixers: Mixers<EXPERTS, 1>,
+    mixers: Mixers<EXPERTS, PADDED, 1>,
     errors: [f32; LANES],
 }
 
@@ -29,6 +30,7 @@ pub struct Forward {
     lanes: Scores<LANES>,
     experts: [f64; EXPERTS],
     mixed: Mixed<1>,
+    linked: f64,
 }
 
 impl Mixture {
@@ -41,7 +43,7 @@ impl Mixture {
 }
 
 /// Lane scores within their bounds, and as they enter a mixer.
-#[inline]
+#[inline(always)]
 pub(super) fn lane_scores(frame: &Frame, sums: &LaneSums) -> Scores<LANES> {
     let raw = sums.scores.map(|score| frame.clip(score));
     let mut mixed = raw;
@@ -54,7 +56,7 @@ pub(super) fn lane_scores(frame: &Frame, sums: &LaneSums) -> Scores<LANES> {
 }
 
 /// What the lanes' rows are told.
-#[inline]
+#[inline(always)]
 pub(super) fn lane_step(sums: &LaneSums, response: &Response<LANES>) -> LaneStep {
     let Response { gradient, curvature } = *response;
     let mut step =
@@ -78,7 +80,7 @@ impl Head for Mixture {
         self.frame.examples
     }
 
-    #[inline]
+    #[inline(always)]
     fn forward(&self, sums: &LaneSums) -> Forward {
         let lanes = lane_scores(&self.frame, sums);
         let mut experts = [0.0; EXPERTS];
@@ -87,25 +89,36 @@ impl Head for Mixture {
         }
         experts[LANES] = f64::from(self.frame.clip(sums.screened));
         let mixed = self.mixers.mix(&experts);
-        Forward { lanes, experts, mixed }
+        let [linked] = self.frame.linked([mixed.score]);
+        Forward { lanes, experts, mixed, linked }
     }
 
+    #[inline(always)]
     fn prediction(&self, forward: &Forward) -> f64 {
-        self.frame.prediction(forward.mixed.score)
+        self.frame.prediction(forward.mixed.score, forward.linked)
     }
 
-    #[inline]
+    #[inline(always)]
     fn learn(&mut self, sums: &LaneSums, forward: &Forward, label: f32, weight: f32) -> LaneStep {
         let weight = weight.min(IMPORTANCE_MAX);
         let seen = self.frame.see(label, weight);
         let response = self.frame.respond(&seen, &forward.lanes, &mut self.errors);
         self.frame.note_before(&seen, forward.mixed.score);
         let frame = &self.frame;
-        self.mixers.learn(&forward.experts, &forward.mixed, |score, weighed| {
-            frame.respond_mixed(&seen, score, weighed)
+        self.mixers.learn(&forward.experts, &forward.mixed, |_, score, weighed| {
+            frame.respond_mixed(&seen, Linked { score, linked: forward.linked }, weighed)
         });
         self.frame.note_after(&seen, forward.mixed.score);
         lane_step(sums, &response)
+    }
+
+    fn merge(&mut self, copies: &[&Self]) {
+        let Some(shares) = shares(self, copies) else { return };
+        for (l, error) in self.errors.iter_mut().enumerate() {
+            *error = mean(&shares, copies.iter().map(|copy| f64::from(copy.errors[l]))) as f32;
+        }
+        self.frame.merge(&shares, copies.iter().map(|copy| &copy.frame));
+        self.mixers.merge(&shares, copies.iter().map(|copy| &copy.mixers));
     }
 
     fn state(&self) -> Vec<f64> {

@@ -36,8 +36,23 @@ pub trait Head: Send {
     fn prediction(&self, forward: &Self::Forward) -> f64;
     /// Learns `label` (in the loss' range) with importance `weight` > 0, and says how the rows should move.
     fn learn(&mut self, sums: &Self::Sums, forward: &Self::Forward, label: f32, weight: f32) -> Self::Step;
+    /// Joins what copies of this head learned apart; `copies` were equal to it before. Dense state is averaged by the number
+    /// of examples each has learned, counts and label statistics add up. No example at all: nothing changes.
+    fn merge(&mut self, copies: &[&Self]);
     /// All state, exactly; see [`Head::restore`].
     fn state(&self) -> Vec<f64>;
     /// Takes up what [`Head::state`] returned. `false`: not the state of such a head; nothing changed.
     fn restore(&mut self, state: &[f64]) -> bool;
+}
+
+/// The share of the examples since `before` that each copy has learned; `None` if there were none.
+fn shares<H: Head>(before: &H, copies: &[&H]) -> Option<Vec<f64>> {
+    let learned: Vec<f64> = copies.iter().map(|copy| copy.examples() - before.examples()).collect();
+    let all: f64 = learned.iter().sum();
+    (all > 0.0).then(|| learned.iter().map(|learned| learned / all).collect())
+}
+
+/// Σ share · value.
+fn mean(shares: &[f64], values: impl Iterator<Item = f64>) -> f64 {
+    shares.iter().zip(values).map(|(share, value)| share * value).sum()
 }

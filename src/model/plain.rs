@@ -62,6 +62,9 @@ impl<S: Score> Head for PlainHead<S> {
         self.examples += 1.0;
         PlainStep { gradient, rate }
     }
+    fn merge(&mut self, copies: &[&Self]) {
+        self.examples += copies.iter().map(|copy| copy.examples - self.examples).sum::<f64>();
+    }
     fn state(&self) -> Vec<f64> {
         vec![self.examples]
     }

@@ -11,7 +11,8 @@
 //! x/(1+|x|), and records with more than ten features are scaled by √(10/n), so that pairs do not outweigh the rest.
 
 use super::lanes::{LaneStep, LaneSums, Lanes};
-use super::{Init, Input, RowRule, SIDE};
+use super::merge::{Belief, mean_of};
+use super::{Init, Input, Number, RowRule, SIDE};
 use crate::kernel::LANES;
 
 /// Factorization machines in a row.
@@ -79,6 +80,13 @@ pub struct BilinearStep<const K: usize> {
     pub scale: f32,
 }
 
+impl<const K: usize> Default for BilinearSums<K> {
+    #[inline(always)]
+    fn default() -> Self {
+        Self { lanes: LaneSums::default(), machines: [MachineSums::ZERO; MACHINES], rows: 0.0 }
+    }
+}
+
 impl<const K: usize> MachineSums<K> {
     const ZERO: Self = Self {
         linear: 0.0,
@@ -90,7 +98,7 @@ impl<const K: usize> MachineSums<K> {
         variance_squares: [0.0; K],
     };
 
-    #[inline]
+    #[inline(always)]
     fn add(&mut self, machine: Machine<'_, K>, input: Input) {
         let Input { x, u } = input;
         self.linear += x * machine.weight;
@@ -116,7 +124,7 @@ struct Machine<'a, const K: usize> {
     factor_variance: f32,
 }
 
-#[inline]
+#[inline(always)]
 fn machines<const K: usize>(row: &[f32]) -> Option<[Machine<'_, K>; MACHINES]> {
     let (a, rest) = row.get(LANE_FLOATS..)?.split_first_chunk::<K>()?;
     let (b, rest) = rest.split_first_chunk::<K>()?;
@@ -130,6 +138,7 @@ fn machines<const K: usize>(row: &[f32]) -> Option<[Machine<'_, K>; MACHINES]> {
 impl<const K: usize> RowRule for Bilinear<K> {
     type Sums = BilinearSums<K>;
     type Step = BilinearStep<K>;
+    type Kept = <Lanes as RowRule>::Kept;
 
     fn width(&self) -> usize {
         LANE_FLOATS + MACHINES * (K + 3)
@@ -140,34 +149,50 @@ impl<const K: usize> RowRule for Bilinear<K> {
     fn init(&self) -> Init {
         Init::Normal { start: LANE_FLOATS, columns: MACHINES * K, scale: INIT_SCALE, tail: &FRESH }
     }
-    #[inline]
-    fn number(&self, side: &[f32], value: f32, examples: f64) -> (Input, [f32; SIDE]) {
-        let (Input { x, .. }, side) = Lanes.number(side, value, examples);
-        (Input { x, u: x / (1.0 + x.abs()) }, side)
+    #[inline(always)]
+    fn numbers(&self, numbers: &mut [Number], examples: f64) {
+        Lanes.numbers(numbers, examples);
+        for Number { input, .. } in numbers {
+            input.u = input.x / (1.0 + input.x.abs());
+        }
     }
+    #[inline(always)]
     fn category(&self, value: f32) -> Input {
         Input { x: value, u: value.clamp(-1.0, 1.0) }
     }
     fn sums(&self) -> BilinearSums<K> {
-        BilinearSums { lanes: LaneSums::default(), machines: [MachineSums::ZERO; MACHINES], rows: 0.0 }
+        BilinearSums::default()
     }
+    #[inline(always)]
     fn reset(&self, sums: &mut BilinearSums<K>) {
-        *sums = self.sums();
+        *sums = BilinearSums::default();
     }
 
-    #[inline]
-    fn gather(&self, row: &[f32], input: Input, sums: &mut BilinearSums<K>) {
-        Lanes.gather(row, input, &mut sums.lanes);
-        let Some(machines) = machines::<K>(row) else { return };
+    #[inline(always)]
+    fn gather(&self, row: &[f32], input: Input, sums: &mut BilinearSums<K>) -> Self::Kept {
+        let kept = Lanes.gather(row, input, &mut sums.lanes);
+        let Some(machines) = machines::<K>(row) else { return kept };
         for (sums, machine) in sums.machines.iter_mut().zip(machines) {
             sums.add(machine, input);
         }
         sums.rows += 1.0;
+        kept
     }
 
-    #[inline]
-    fn update(&self, row: &mut [f32], input: Input, sums: &BilinearSums<K>, step: &BilinearStep<K>) -> bool {
-        let done = Lanes.update(row, input, &sums.lanes, &step.lanes);
+    #[inline(always)]
+    fn keep(&self, row: &[f32]) -> Self::Kept {
+        Lanes.keep(row)
+    }
+
+    #[inline(always)]
+    fn update(
+        &self,
+        row: &mut [f32],
+        seen: (Input, Self::Kept),
+        sums: &BilinearSums<K>,
+        step: &BilinearStep<K>,
+    ) -> bool {
+        let (input, done) = (seen.0, Lanes.update(row, seen, &sums.lanes, &step.lanes));
         let Some((a, rest)) = row.get_mut(LANE_FLOATS..).and_then(|row| row.split_first_chunk_mut::<K>())
         else {
             return false;
@@ -179,6 +204,29 @@ impl<const K: usize> RowRule for Bilinear<K> {
             move_factors(machine, factors, &mut tail[2 * MACHINES + machine], input, step);
         }
         done
+    }
+
+    fn merge(&self, now: &mut [f32], before: &[f32], after: &[f32]) {
+        Lanes.merge(now, before, after);
+        let (Some(old), Some(start), Some(end)) =
+            (machines::<K>(now), machines::<K>(before), machines::<K>(after))
+        else {
+            return;
+        };
+        let mut tail = [0.0; 3 * MACHINES];
+        let mut factors = [[0.0; K]; MACHINES];
+        for m in 0..MACHINES {
+            let (weights, shared) =
+                ([old[m], start[m], end[m]].map(|m| (m.weight, m.weight_variance)), |f: usize| {
+                    [old[m], start[m], end[m]].map(|m| (m.factors[f], m.factor_variance))
+                });
+            (tail[m], tail[MACHINES + m]) = join(weights, PRIOR_WEIGHT[m], WEIGHT_MAX);
+            for (f, factor) in factors[m].iter_mut().enumerate() {
+                (*factor, tail[2 * MACHINES + m]) = join(shared(f), PRIOR_FACTOR[m], FACTOR_MAX);
+            }
+        }
+        let places = now.iter_mut().skip(LANE_FLOATS);
+        places.zip(factors.as_flattened().iter().chain(&tail)).for_each(|(place, value)| *place = *value);
     }
 
     fn embed(&self, row: &[f32], input: Input, out: &mut [f32]) {
@@ -194,7 +242,20 @@ impl<const K: usize> RowRule for Bilinear<K> {
     }
 }
 
+/// Mean and variance that hold what `[now, before, after]` know.
 #[inline]
+fn join([now, before, after]: [(f32, f32); 3], prior: f32, limit: f32) -> (f32, f32) {
+    if now == before {
+        return after;
+    }
+    let belief = |(mean, variance): (f32, f32)| Belief { mean, precision: 1.0 / variance.max(VARIANCE_MIN) };
+    let (now, before, after) = (belief(now), belief(before), belief(after));
+    let precision = now.precision + (after.precision - before.precision);
+    let variance = (1.0 / precision.max(1.0 / prior)).max(VARIANCE_MIN);
+    (clip(mean_of(now, before, after, 1.0 / variance), limit), variance)
+}
+
+#[inline(always)]
 #[expect(clippy::manual_clamp, reason = "clamp keeps NaN, this order of max and min gives a bound")]
 fn move_weight<const K: usize>(
     machine: usize,
@@ -211,7 +272,7 @@ fn move_weight<const K: usize>(
 }
 
 /// d score / d v = u·(F − u·v).
-#[inline]
+#[inline(always)]
 fn move_factors<const K: usize>(
     machine: usize,
     factors: &mut [f32; K],
@@ -233,7 +294,7 @@ fn move_factors<const K: usize>(
 }
 
 /// The sum in a fixed order: halves, quarters, and so on. `K` is a power of two.
-#[inline]
+#[inline(always)]
 fn tree_sum<const K: usize>(mut values: [f32; K]) -> f32 {
     let mut half = K / 2;
     while half > 0 {
@@ -246,7 +307,7 @@ fn tree_sum<const K: usize>(mut values: [f32; K]) -> f32 {
 }
 
 /// Within ±`limit`, NaN included.
-#[inline]
+#[inline(always)]
 fn clip(x: f32, limit: f32) -> f32 {
     x.max(-limit).min(limit)
 }

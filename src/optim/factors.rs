@@ -48,6 +48,7 @@ impl FactorSums {
 impl RowRule for Factors {
     type Sums = FactorSums;
     type Step = FactorStep;
+    type Kept = ();
 
     fn width(&self) -> usize {
         self.rule.floats() * (1 + self.dim)
@@ -76,7 +77,14 @@ impl RowRule for Factors {
             sums.squares += xv * xv;
         }
     }
-    fn update(&self, row: &mut [f32], input: Input, sums: &FactorSums, step: &FactorStep) -> bool {
+    fn keep(&self, _: &[f32]) {}
+    fn update(
+        &self,
+        row: &mut [f32],
+        (input, ()): (Input, ()),
+        sums: &FactorSums,
+        step: &FactorStep,
+    ) -> bool {
         let (x, u) = (f64::from(input.x), f64::from(input.u));
         let mut finite = self.step(row, 0, step.gradient * x, step.rate);
         for (f, sum) in sums.factors.iter().enumerate() {
@@ -84,6 +92,14 @@ impl RowRule for Factors {
             finite &= self.step(row, f + 1, gradient, step.rate);
         }
         finite
+    }
+    fn merge(&self, now: &mut [f32], before: &[f32], after: &[f32]) {
+        for index in 0..=self.dim {
+            let (mut state, floats) = self.state(now, index);
+            let (before, after) = (self.state(before, index).0, self.state(after, index).0);
+            self.rule.merge(&mut state[..floats], &before[..floats], &after[..floats]);
+            self.put(now, index, &state[..floats]);
+        }
     }
     fn embed(&self, row: &[f32], input: Input, out: &mut [f32]) {
         for (f, out) in out.iter_mut().enumerate().take(self.dim) {
@@ -118,11 +134,15 @@ impl Factors {
     fn step(&self, row: &mut [f32], index: usize, gradient: f64, rate: f64) -> bool {
         let (mut state, floats) = self.state(row, index);
         let finite = self.rule.step(&mut state[..floats], gradient, rate);
-        for (k, value) in state.iter().enumerate().take(floats) {
+        self.put(row, index, &state[..floats]);
+        finite
+    }
+
+    fn put(&self, row: &mut [f32], index: usize, state: &[f32]) {
+        for (k, value) in state.iter().enumerate() {
             if let Some(place) = row.get_mut(k * (1 + self.dim) + index) {
                 *place = *value;
             }
         }
-        finite
     }
 }

@@ -11,16 +11,19 @@
 //! the head mixes their scores by what they turn out to be worth, so no rate has to be chosen. A lane's arithmetic
 //! is +, −, ×, ÷, √ on eight floats at once.
 
-use super::{Input, RowRule, SIDE, Standardizer};
+use super::merge::difference;
+use super::standard::standardize;
+use super::{Input, Number, RowRule, SIDE};
 use crate::kernel::LANES;
 
 /// First Kalman lane.
 pub const KALMAN_FROM: usize = 4;
+const KALMANS: usize = LANES - KALMAN_FROM;
 
 const ALPHA: [f32; KALMAN_FROM] = [0.1, 0.3, 1.0, 3.0];
 const BETA: f32 = 1.0;
 /// Prior precision of a weight.
-const TAU: [f32; LANES - KALMAN_FROM] = [0.2, 3.0, 10.0, 3.0];
+const TAU: [f32; KALMANS] = [0.2, 3.0, 10.0, 3.0];
 /// What is left of n at each touch.
 const KEEP: [f32; LANES] = [1.0, 1.0, 0.99, 1.0, 1.0, 1.0, 0.997, 0.98];
 /// The lane whose screened score is a further expert, for wide records of mostly irrelevant features.
@@ -58,6 +61,8 @@ pub struct LaneStep {
 impl RowRule for Lanes {
     type Sums = LaneSums;
     type Step = LaneStep;
+    /// Variances of the Kalman lanes' weights.
+    type Kept = [f32; KALMANS];
 
     fn width(&self) -> usize {
         2 * LANES
@@ -65,55 +70,93 @@ impl RowRule for Lanes {
     fn side(&self) -> usize {
         SIDE
     }
-    #[inline]
-    fn number(&self, side: &[f32], value: f32, examples: f64) -> (Input, [f32; SIDE]) {
-        let mut seen = Standardizer::load(side);
-        let x = seen.see(value, examples);
-        let mut side = [0.0; SIDE];
-        seen.store(&mut side);
-        (Input::plain(x), side)
+    #[inline(always)]
+    fn numbers(&self, numbers: &mut [Number], examples: f64) {
+        standardize(numbers, examples);
     }
     fn sums(&self) -> LaneSums {
         LaneSums::default()
     }
+    #[inline(always)]
     fn reset(&self, sums: &mut LaneSums) {
         *sums = LaneSums::default();
     }
 
-    #[inline]
-    fn gather(&self, row: &[f32], input: Input, sums: &mut LaneSums) {
-        let Some((w, n)) = halves(row) else { return };
+    #[inline(always)]
+    fn gather(&self, row: &[f32], input: Input, sums: &mut LaneSums) -> [f32; KALMANS] {
+        let Some((w, n)) = halves(row) else { return [0.0; KALMANS] };
         let x = input.x;
         for (score, w) in sums.scores.iter_mut().zip(w) {
             *score += x * w;
         }
-        let mut variance = [0.0; LANES - KALMAN_FROM];
-        for (k, variance) in variance.iter_mut().enumerate() {
-            *variance = 1.0 / (TAU[k] + n[KALMAN_FROM + k]);
-            sums.variances[KALMAN_FROM + k] += x * x * *variance;
+        let variance = variances(n);
+        for (sum, variance) in sums.variances[KALMAN_FROM..].iter_mut().zip(variance) {
+            *sum += x * x * variance;
         }
         let (w, squared) = (w[SCREENED], w[SCREENED] * w[SCREENED]);
         sums.screened += x * w * squared / (squared + SCREEN * variance[SCREENED - KALMAN_FROM]);
+        variance
     }
 
-    #[inline]
-    fn update(&self, row: &mut [f32], input: Input, _: &LaneSums, step: &LaneStep) -> bool {
-        let Some((w, n)) = halves_mut(row) else { return false };
-        let x = input.x;
+    #[inline(always)]
+    fn keep(&self, row: &[f32]) -> [f32; KALMANS] {
+        halves(row).map_or([0.0; KALMANS], |(_, n)| variances(n))
+    }
+
+    /// A Kalman lane's precision: 1/v' = 1/v + x² / (1/h + V − v·x²), the covariance update.
+    #[inline(always)]
+    fn update(&self, row: &mut [f32], seen: (Input, [f32; KALMANS]), _: &LaneSums, step: &LaneStep) -> bool {
+        let Some(row) = row.first_chunk_mut::<{ 2 * LANES }>() else { return false };
+        let (Input { x, .. }, variance) = seen;
+        let squared = x * x;
+        let (mut w, mut n) = ([0.0; LANES], [0.0; LANES]);
+        // Numerators and denominators of an AdaGrad lane's step and of a Kalman lane's gain of precision.
+        let (mut over, mut under) = ([0.0; LANES], [0.0; LANES]);
+        w.copy_from_slice(&row[..LANES]);
+        for l in 0..LANES {
+            n[l] = row[LANES + l] * KEEP[l];
+        }
         for l in 0..KALMAN_FROM {
             let g = step.gradient[l] * x;
-            n[l] = (n[l] * KEEP[l] + g * g).min(STATE_MAX);
-            w[l] = (w[l] - ALPHA[l] * g / (BETA + n[l].sqrt())).clamp(-WEIGHT_MAX, WEIGHT_MAX);
+            n[l] = at_most(n[l] + g * g, STATE_MAX);
+            over[l] = ALPHA[l] * g;
+            under[l] = BETA + n[l].sqrt();
         }
-        let squared = x * x;
         for l in KALMAN_FROM..LANES {
-            let variance = 1.0 / (TAU[l - KALMAN_FROM] + n[l]);
-            w[l] = (w[l] - variance * x * step.gradient[l]).clamp(-WEIGHT_MAX, WEIGHT_MAX);
-            // 1/v' = 1/v + x² / (1/h + V − v·x²): the covariance update, in precision.
-            let rest = (step.innovation[l] - variance * squared).max(step.inverse_curvature[l]);
-            n[l] = (n[l] * KEEP[l] + squared / rest).min(STATE_MAX);
+            let rest = step.innovation[l] - variance[l - KALMAN_FROM] * squared;
+            over[l] = squared;
+            under[l] = if rest > step.inverse_curvature[l] { rest } else { step.inverse_curvature[l] };
         }
+        let mut moves = [0.0; LANES];
+        for l in 0..LANES {
+            moves[l] = over[l] / under[l];
+        }
+        for l in KALMAN_FROM..LANES {
+            n[l] = at_most(n[l] + moves[l], STATE_MAX);
+            moves[l] = variance[l - KALMAN_FROM] * x * step.gradient[l];
+        }
+        for l in 0..LANES {
+            w[l] = (w[l] - moves[l]).clamp(-WEIGHT_MAX, WEIGHT_MAX);
+        }
+        row[..LANES].copy_from_slice(&w);
+        row[LANES..].copy_from_slice(&n);
         true
+    }
+
+    /// Precisions and sums of squares add up. Two learners that moved a weight the same way mostly learned the same thing,
+    /// a shift of the stream that both saw: it counts once, as the larger of the two.
+    fn merge(&self, now: &mut [f32], before: &[f32], after: &[f32]) {
+        let (Some((w0, n0)), Some((w1, n1))) = (halves(before), halves(after)) else { return };
+        let Some((w, n)) = halves_mut(now) else { return };
+        for l in 0..LANES {
+            n[l] = difference(n[l], n0[l], n1[l]).clamp(0.0, STATE_MAX);
+            let (others, own) = (w[l] - w0[l], w1[l] - w0[l]);
+            if others * own <= 0.0 {
+                w[l] = difference(w[l], w0[l], w1[l]).clamp(-WEIGHT_MAX, WEIGHT_MAX);
+            } else if own.abs() > others.abs() {
+                w[l] = w1[l];
+            }
+        }
     }
 
     fn weight(&self, row: &[f32]) -> f32 {
@@ -121,7 +164,7 @@ impl RowRule for Lanes {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn halves(row: &[f32]) -> Option<(&[f32; LANES], &[f32; LANES])> {
     let (w, rest) = row.split_first_chunk()?;
     Some((w, rest.first_chunk()?))
@@ -131,4 +174,16 @@ fn halves(row: &[f32]) -> Option<(&[f32; LANES], &[f32; LANES])> {
 fn halves_mut(row: &mut [f32]) -> Option<(&mut [f32; LANES], &mut [f32; LANES])> {
     let (w, rest) = row.split_first_chunk_mut()?;
     Some((w, rest.first_chunk_mut()?))
+}
+
+/// 1 / (τ + n) of the Kalman lanes.
+#[inline(always)]
+fn variances(n: &[f32; LANES]) -> [f32; KALMANS] {
+    std::array::from_fn(|k| 1.0 / (TAU[k] + n[KALMAN_FROM + k]))
+}
+
+/// The lesser one, `limit` for NaN: a single instruction, unlike `min`.
+#[inline(always)]
+fn at_most(x: f32, limit: f32) -> f32 {
+    if x < limit { x } else { limit }
 }

@@ -9,6 +9,7 @@ mod bilinear;
 mod factors;
 mod init;
 mod lanes;
+mod merge;
 mod options;
 mod plain;
 mod standard;
@@ -40,12 +41,33 @@ impl Input {
     }
 }
 
+/// A numeric feature of a record and the statistics beside its row.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Number {
+    /// The value as it came.
+    pub value: f32,
+    /// The side column: that before the record, then the one that results from it.
+    pub side: [f32; SIDE],
+    /// The value as the rule wants it.
+    pub input: Input,
+}
+
+impl Number {
+    /// A number not yet standardized.
+    #[inline(always)]
+    pub fn new(value: f32, side: [f32; SIDE]) -> Self {
+        Self { value, side, input: Input::plain(value) }
+    }
+}
+
 /// What a row is made of and how it moves.
 pub trait RowRule: Send + Sync {
     /// What is summed over a record's rows.
-    type Sums: Send;
+    type Sums: Default + Send;
     /// What the head hands back for the rows of one record.
     type Step: Send;
+    /// What a row's update needs again of what was computed when it was summed.
+    type Kept: Copy + Default + Send;
 
     /// Floats in a row: weights and optimizer state.
     fn width(&self) -> usize;
@@ -57,13 +79,14 @@ pub trait RowRule: Send + Sync {
     fn init(&self) -> Init {
         Init::Zeros
     }
-    /// A numeric value as the rule wants it, and the side column that results from having seen it. `examples`: how
-    /// many the model will have learned, this one included.
-    fn number(&self, side: &[f32], value: f32, examples: f64) -> (Input, [f32; SIDE]) {
-        let _ = (side, examples);
-        (Input::plain(value), [0.0; SIDE])
+    /// Makes the numbers of a record what the rule wants, and their side columns what results from having seen them.
+    /// `examples`: how many the model will have learned, this one included.
+    #[inline(always)]
+    fn numbers(&self, numbers: &mut [Number], examples: f64) {
+        let _ = (numbers, examples);
     }
     /// The value of a categorical feature, usually 1, as the rule wants it.
+    #[inline(always)]
     fn category(&self, value: f32) -> Input {
         Input::plain(value)
     }
@@ -71,10 +94,29 @@ pub trait RowRule: Send + Sync {
     fn sums(&self) -> Self::Sums;
     /// Makes `sums` those of no row again.
     fn reset(&self, sums: &mut Self::Sums);
-    /// Adds a row `[width]` with value `input`.
-    fn gather(&self, row: &[f32], input: Input, sums: &mut Self::Sums);
-    /// Moves a row `[width]` that entered `sums` with value `input`. `false`: the step was not finite and was dropped.
-    fn update(&self, row: &mut [f32], input: Input, sums: &Self::Sums, step: &Self::Step) -> bool;
+    /// Adds a row `[width]` with value `input`, and says what of it is kept for [`RowRule::update`].
+    fn gather(&self, row: &[f32], input: Input, sums: &mut Self::Sums) -> Self::Kept;
+    /// What [`RowRule::gather`] would keep of a row.
+    fn keep(&self, row: &[f32]) -> Self::Kept;
+    /// Moves a row `[width]` that entered `sums` and has not changed since; `seen`: the value it entered with, and what
+    /// [`RowRule::gather`] kept. `false`: the step was not finite and was dropped.
+    fn update(
+        &self,
+        row: &mut [f32],
+        seen: (Input, Self::Kept),
+        sums: &Self::Sums,
+        step: &Self::Step,
+    ) -> bool;
+    /// Joins what two learners learned apart: `now` `[width]` is the row as others left it, `after` what this learner made of
+    /// `before`. By default differences add up, as gradients of separate records do; state that ends in a root
+    /// stays at least 0. A float that would not be finite stays as it is.
+    fn merge(&self, now: &mut [f32], before: &[f32], after: &[f32]) {
+        merge::add_differences(now, before, after);
+    }
+    /// The same for the side column `[side]`.
+    fn merge_side(&self, now: &mut [f32], before: &[f32], after: &[f32]) {
+        Standardizer::merge(now, before, after);
+    }
     /// Adds the row's embedding, if the rule has one, to `out` `[dim]`.
     fn embed(&self, row: &[f32], input: Input, out: &mut [f32]) {
         let _ = (row, input, out);

@@ -3,7 +3,7 @@
 //! Regularization touches the rows of the record only (lazily), as online learners do. Products are taken in f64,
 //! where no product of two finite f32 overflows; a result that f32 cannot hold is dropped, and counted by the caller.
 
-use super::{Input, OptimizerKind, OptimizerOptions, RowRule};
+use super::{Input, OptimizerKind, OptimizerOptions, RowRule, merge};
 
 /// The state of one weight and how it moves: shared by linear weights and the factors of a factorization machine.
 #[derive(Debug, Clone, Copy)]
@@ -87,6 +87,17 @@ impl WeightRule {
         }
     }
 
+    /// Joins states that were moved apart: differences add up; sums of squares stay at least 0.
+    pub(super) fn merge(&self, now: &mut [f32], before: &[f32], after: &[f32]) {
+        merge::add_differences(now, before, after);
+        let squares = match self.0.kind {
+            OptimizerKind::Sgd => return,
+            OptimizerKind::Adagrad | OptimizerKind::Ftrl => 1,
+            OptimizerKind::Adam => 2,
+        };
+        now.iter_mut().skip(squares).for_each(|state| *state = state.max(0.0));
+    }
+
     #[inline]
     fn with_l2(&self, gradient: f64, weight: f32) -> f64 {
         gradient + self.0.l2 * f64::from(weight)
@@ -138,6 +149,7 @@ impl RowRule for Plain {
     /// The score, Σ x·w.
     type Sums = f64;
     type Step = PlainStep;
+    type Kept = ();
 
     fn width(&self) -> usize {
         self.rule.floats()
@@ -148,13 +160,17 @@ impl RowRule for Plain {
     fn reset(&self, sums: &mut f64) {
         *sums = 0.0;
     }
-    #[inline]
+    #[inline(always)]
     fn gather(&self, row: &[f32], input: Input, sums: &mut f64) {
         *sums += f64::from(input.x) * f64::from(self.rule.weight(row));
     }
-    #[inline]
-    fn update(&self, row: &mut [f32], input: Input, _: &f64, step: &PlainStep) -> bool {
+    fn keep(&self, _: &[f32]) {}
+    #[inline(always)]
+    fn update(&self, row: &mut [f32], (input, ()): (Input, ()), _: &f64, step: &PlainStep) -> bool {
         self.rule.step(row, step.gradient * f64::from(input.x), step.rate)
+    }
+    fn merge(&self, now: &mut [f32], before: &[f32], after: &[f32]) {
+        self.rule.merge(now, before, after);
     }
     fn weight(&self, row: &[f32]) -> f32 {
         self.rule.weight(row)

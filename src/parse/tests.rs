@@ -11,6 +11,7 @@ struct Recorder {
     path: Vec<String>,
     events: Vec<String>,
     refuse_integers: bool,
+    can_restart: bool,
 }
 
 impl Recorder {
@@ -60,13 +61,26 @@ impl ExampleSink for Recorder {
         let task = task.map(|task| format!(" {task}")).unwrap_or_default();
         self.events.push(format!("target{task}: {}", short(value)));
     }
+    fn can_restart(&self) -> bool {
+        self.can_restart
+    }
+    fn restart(&mut self) {
+        self.path.clear();
+        self.events.clear();
+    }
 }
 
+/// What the careful walk tells of a record; that the fast reader, where it takes it, tells the same is asserted.
 fn events(parser: &Parser, record: &[u8]) -> Result<Vec<String>, ParseError> {
-    let mut recorder = Recorder::default();
-    parser.parse(record, &mut recorder)?;
-    assert!(recorder.path.is_empty(), "keys were entered and not left");
-    Ok(recorder.events)
+    let read = |can_restart| {
+        let mut recorder = Recorder { can_restart, ..Recorder::default() };
+        parser.parse(record, &mut recorder)?;
+        assert!(recorder.path.is_empty(), "keys were entered and not left");
+        Ok(recorder.events)
+    };
+    let (careful, fast) = (read(false), read(true));
+    assert_eq!(careful, fast, "{}", String::from_utf8_lossy(record));
+    careful
 }
 
 #[derive(Debug, Deserialize)]

@@ -16,8 +16,8 @@ pub struct CutRows {
     pub sides: Vec<f32>,
 }
 
-/// Groups of 64 rows copied while a stripe's lock is held once: bounds how long a lease can wait for a cut.
-const GROUPS_PER_LOCK: usize = 512;
+/// Slots visited while a stripe's lock is held once: bounds how long a lease can wait for a cut.
+const SLOTS_PER_LOCK: usize = 1 << 15;
 
 impl Table {
     /// Starts a cut at this instant: the rows changed since the last one, as they are now. Returns their number.
@@ -37,9 +37,13 @@ impl Table {
             rows: std::mem::take(&mut out.rows),
             sides: std::mem::take(&mut out.sides),
         };
-        let groups = lock(stripe).groups();
-        for start in (0..groups).step_by(GROUPS_PER_LOCK) {
-            lock(stripe).take_pending(start..start + GROUPS_PER_LOCK, &mut taken);
+        let (groups, slots) = {
+            let stripe = lock(stripe);
+            (stripe.groups(), stripe.slots_per_group())
+        };
+        let per_lock = (SLOTS_PER_LOCK / slots).max(1);
+        for start in (0..groups).step_by(per_lock) {
+            lock(stripe).take_pending(&self.index, start..start + per_lock, &mut taken);
         }
         let aside = std::mem::take(&mut lock(stripe).aside);
         self.aside.fetch_sub(aside.slots.len(), Ordering::AcqRel);
@@ -59,7 +63,7 @@ impl Table {
         }
         for slot in taken {
             if let Some(stripe) = self.stripes.get(self.stripe_of(slot)) {
-                lock(stripe).mark_dirty(slot);
+                lock(stripe).mark_dirty(&self.index, slot);
             }
         }
     }
@@ -76,7 +80,7 @@ impl Table {
             let row = &rows[i * width..(i + 1) * width];
             let sides = &sides[i * side..(i + 1) * side];
             let stripe = self.stripes.get(self.stripe_of(slot));
-            stripe.is_some_and(|stripe| lock(stripe).restore(slot, row, sides))
+            stripe.is_some_and(|stripe| lock(stripe).restore(&self.index, slot, row, sides))
         })
     }
 

@@ -66,3 +66,25 @@ fn a_cut_is_exact_while_learning_goes_on() {
         assert_eq!(table.begin_cut(), 2);
     });
 }
+
+#[test]
+fn differences_joined_stripe_by_stripe_lose_nothing_and_never_deadlock() {
+    loom::model(|| {
+        let table = table();
+        let join = |table: &Table| {
+            for (stripe, slot) in [(0, Slot(0)), (1, Slot(64))] {
+                let mut before = [0.0];
+                table.single(stripe).unwrap().copy(slot, &mut before, &mut []);
+                let after = before[0] + 1.0;
+                let mut single = table.single(stripe).unwrap();
+                let row = single.row_mut(slot).0;
+                row[0] += after - before[0];
+            }
+        };
+        let other = Arc::clone(&table);
+        let thread = thread::spawn(move || join(&other));
+        join(&table);
+        thread.join().unwrap();
+        assert_eq!(read_both(&table), (2.0, 2.0));
+    });
+}

@@ -15,16 +15,22 @@
 //! is one bit test per changed row, and memory for at most a tenth of the rows: beyond it [`Table::make_room`] waits.
 
 mod cut;
+mod index;
 mod lease;
+mod single;
 mod stripe;
 
 pub use cut::CutRows;
-pub use lease::{Lease, StripeSet};
+pub use index::Place;
+pub use lease::{Lease, Rows, RowsCells, StripeSet};
+pub use single::SingleStripe;
 
 use crate::batch::{MAX_BUCKETS, Slot};
 pub use crate::optim::Init;
 use crate::sync::{AtomicUsize, Mutex, Ordering, lock};
-use stripe::{ROWS_PER_WORD, Stripe};
+use index::Index;
+use lease::Terms;
+use stripe::{ROWS_PER_WORD, Shape, Stripe};
 
 /// Most stripes of a table: a set of them is one word.
 pub const MAX_STRIPES: usize = 64;
@@ -69,9 +75,12 @@ pub enum TableError {
 /// See the [module](self).
 pub struct Table {
     options: TableOptions,
+    index: Index,
     stripes: Box<[Mutex<Stripe>]>,
     shift: u32,
     aside: AtomicUsize,
+    /// A row never changed, where that is zeros, and its side column.
+    fresh: Box<[f32]>,
 }
 
 impl std::fmt::Debug for Table {
@@ -87,13 +96,16 @@ impl Table {
         if rows == 0 || rows > u64::from(MAX_BUCKETS) + 1 || width == 0 || width > MAX_WIDTH {
             return Err(TableError::Shape { rows, width });
         }
-        let per_stripe = rows.div_ceil(MAX_STRIPES as u64).next_power_of_two().max(ROWS_PER_WORD as u64);
+        let per_stripe = rows_per_stripe(rows);
         let stripes = (0..rows.div_ceil(per_stripe)).map(|index| {
             let first = index * per_stripe;
             Stripe::new(&options, first, per_stripe.min(rows - first) as usize).map(Mutex::new)
         });
         let stripes = stripes.collect::<Result<Box<[_]>, _>>()?;
-        Ok(Self { options, stripes, shift: per_stripe.trailing_zeros(), aside: AtomicUsize::new(0) })
+        let fresh = vec![0.0; width + options.side].into_boxed_slice();
+        let index = Index::new(rows, Shape::new(&options).block)?;
+        let (shift, aside) = (per_stripe.trailing_zeros(), AtomicUsize::new(0));
+        Ok(Self { options, index, stripes, shift, aside, fresh })
     }
 
     /// Shape and initial values.
@@ -112,9 +124,17 @@ impl Table {
         (slot.0 >> self.shift) as usize
     }
 
+    /// Starts fetching what says where the row of `slot` lies. Needs no lease: best called some time before one is taken.
+    #[inline(always)]
+    pub fn prefetch_place(&self, slot: Slot) {
+        self.index.prefetch(slot);
+    }
+
     /// Locks the stripes of `set`, in ascending order.
     pub fn lease(&self, set: StripeSet) -> Lease<'_> {
-        let mut lease = Lease::empty(self.shift, &self.aside);
+        let (index, aside, fresh) = (&self.index, &self.aside, &*self.fresh);
+        let shape = Shape::new(&self.options);
+        let mut lease = Lease::empty(Terms { index, shift: self.shift, aside, fresh, shape });
         for index in set.iter() {
             if let Some(stripe) = self.stripes.get(index) {
                 lease.hold(index, lock(stripe));
@@ -131,7 +151,7 @@ impl Table {
     /// Calls `visit` with each touched row `[width]` in ascending order of slots, a stripe's lock held meanwhile.
     pub fn for_each_touched(&self, mut visit: impl FnMut(Slot, &[f32])) {
         for stripe in &self.stripes {
-            lock(stripe).for_each_touched(&mut visit);
+            lock(stripe).for_each_touched(&self.index, &mut visit);
         }
     }
 
@@ -156,6 +176,11 @@ impl Table {
         }
         false
     }
+}
+
+/// Rows of a stripe but the last: a power of two.
+fn rows_per_stripe(rows: u64) -> u64 {
+    rows.div_ceil(MAX_STRIPES as u64).next_power_of_two().max(ROWS_PER_WORD as u64)
 }
 
 #[cfg(not(loom))]

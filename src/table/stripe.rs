@@ -1,25 +1,33 @@
-//! One stripe: a contiguous range of rows with their flags, owned by whoever holds its lock.
+//! One stripe: a contiguous range of slots with their rows, owned by whoever holds its lock.
 //!
-//! Four bits a row, 64 rows to a group so that they share a cache line: *filled* (memory holds values, not just
-//! zeros from the system), *touched* (ever changed), *dirty* (changed since the last cut), *pending* (the cut in
-//! progress still needs this value).
+//! Rows do not lie where their slot says but side by side in the order of their first touch, behind the table's index
+//! from slots to places. A stream touches a few rows in a million: side by side they fill a few pages that the processor's caches
+//! and address buffers hold, where each on a page of its own would miss both at every visit. The memory for all rows is
+//! one allocation, of which the system backs only what was used, so that growing copies nothing.
+//!
+//! The unit of the index is a *block*: one row, or as many consecutive ones as fill a cache line, so that the index never
+//! costs more than 4 bytes a line. Three bits a row, by position: *touched* (ever changed), *dirty* (changed since the last
+//! cut), *pending* (the cut in progress still needs this value).
 
-use super::{Init, TableError, TableOptions};
+use super::index::{Index, Place};
+use super::{Init, TableError, TableOptions, rows_per_stripe};
 use crate::batch::Slot;
 use crate::kernel::prefetch;
 use bytemuck::{Pod, Zeroable};
 use std::ops::Range;
 
+/// Least number of slots of a stripe, and the number of rows whose flags share words.
 pub(super) const ROWS_PER_WORD: usize = 64;
 
 /// Floats in a cache line.
 const LINE: usize = 16;
 const LINE_BYTES: usize = 64;
+/// Blocks of the index that share a bit that says whether there is any.
+const BLOCKS_PER_GROUP: usize = 64;
 
 #[derive(Debug, Clone, Copy, Default, Pod, Zeroable)]
 #[repr(C)]
 struct Flags {
-    filled: u64,
     touched: u64,
     dirty: u64,
     pending: u64,
@@ -27,13 +35,16 @@ struct Flags {
 
 #[derive(Debug)]
 pub(super) struct Stripe {
+    number: u32,
     first: u32,
     rows: usize,
-    width: usize,
-    stride: usize,
-    side: usize,
+    shape: Shape,
     init: Init,
     seed: u64,
+    /// Which groups of the index hold a block in use, a bit each.
+    groups: Box<[u64]>,
+    /// Blocks in use.
+    used: u32,
     floats: Box<[f32]>,
     /// Where the first row starts: at a cache line, so that no row crosses one it need not. An allocation of that
     /// alignment would be zeroed by hand, all of it, at once.
@@ -41,6 +52,26 @@ pub(super) struct Stripe {
     sides: Box<[f32]>,
     flags: Box<[Flags]>,
     pub(super) aside: Aside,
+}
+
+/// Lengths within a row, and how rows follow each other.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shape {
+    pub(super) width: usize,
+    /// Floats from one row to the next: a power of two up to a line, whole lines beyond.
+    pub(super) stride: usize,
+    pub(super) side: usize,
+    /// log2 of the rows of a block.
+    pub(super) block: u32,
+}
+
+impl Shape {
+    pub(super) fn new(options: &TableOptions) -> Self {
+        let TableOptions { width, side, .. } = *options;
+        let stride = if width <= LINE { width.next_power_of_two() } else { width.next_multiple_of(LINE) };
+        let block = (LINE / stride.min(LINE)).trailing_zeros();
+        Self { width, stride, side, block }
+    }
 }
 
 /// Old values of rows that changed while a cut still needed them; `[n]` slots, `[n, width]` rows, `[n, side]` sides.
@@ -51,159 +82,208 @@ pub(super) struct Aside {
     pub(super) sides: Vec<f32>,
 }
 
-/// Floats from one row to the next: a power of two up to a line, whole lines beyond.
-fn stride_of(width: usize) -> usize {
-    if width <= LINE { width.next_power_of_two() } else { width.next_multiple_of(LINE) }
-}
-
 impl Stripe {
     pub(super) fn new(options: &TableOptions, first: u64, rows: usize) -> Result<Self, TableError> {
-        let stride = stride_of(options.width);
-        let bytes = options.rows * stride as u64 * 4;
+        let shape = Shape::new(options);
+        let bytes = options.rows * shape.stride as u64 * 4;
         let memory = |_| TableError::Memory { bytes };
-        let groups = rows.div_ceil(ROWS_PER_WORD);
+        let blocks = rows.div_ceil(1 << shape.block);
+        let places = blocks << shape.block;
         let floats: Box<[f32]> =
-            bytemuck::allocation::try_zeroed_slice_box(rows * stride + LINE).map_err(memory)?;
+            bytemuck::allocation::try_zeroed_slice_box(places * shape.stride + LINE).map_err(memory)?;
         let base = floats.as_ptr().align_offset(LINE_BYTES).min(LINE);
+        let words = blocks.div_ceil(BLOCKS_PER_GROUP * 64);
         Ok(Self {
+            number: (first / rows_per_stripe(options.rows)) as u32,
             first: first as u32,
             rows,
-            width: options.width,
-            stride,
-            side: options.side,
+            shape,
             init: options.init,
             seed: options.seed,
+            groups: bytemuck::allocation::try_zeroed_slice_box(words).map_err(memory)?,
+            used: 0,
             floats,
             base,
-            sides: bytemuck::allocation::try_zeroed_slice_box(rows * options.side).map_err(memory)?,
-            flags: bytemuck::allocation::try_zeroed_slice_box(groups).map_err(memory)?,
+            sides: bytemuck::allocation::try_zeroed_slice_box(places * shape.side).map_err(memory)?,
+            flags: bytemuck::allocation::try_zeroed_slice_box(places.div_ceil(ROWS_PER_WORD))
+                .map_err(memory)?,
             aside: Aside::default(),
         })
     }
 
-    #[inline]
-    fn index(&self, slot: Slot) -> Option<usize> {
-        let index = slot.0.wrapping_sub(self.first) as usize;
-        (index < self.rows).then_some(index)
+    /// The slot's number in this stripe.
+    #[inline(always)]
+    fn offset(&self, slot: Slot) -> Option<usize> {
+        let offset = slot.0.wrapping_sub(self.first) as usize;
+        (offset < self.rows).then_some(offset)
     }
 
-    /// Where row `index` lies.
-    #[inline]
-    fn place(&self, index: usize) -> Range<usize> {
-        let start = self.base + index * self.stride;
-        start..start + self.width
-    }
-
-    /// Starts fetching the row and its flags into the cache.
-    #[inline]
-    pub(super) fn prefetch(&self, slot: Slot) {
-        let Some(index) = self.index(slot) else { return };
-        if let Some(flags) = self.flags.get(index / ROWS_PER_WORD) {
-            prefetch(flags);
+    /// The position of a row, which gets one if it has none.
+    #[inline(always)]
+    fn settle(&mut self, index: &Index, slot: Slot) -> Option<usize> {
+        match index.find(slot) {
+            Some(place) => Some(place.position()),
+            None => self.settle_block(index, slot),
         }
-        for line in self.floats[self.place(index)].iter().step_by(LINE) {
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn settle_block(&mut self, index: &Index, slot: Slot) -> Option<usize> {
+        let shape = self.shape;
+        let block = self.offset(slot)? >> shape.block;
+        let (group, first) = (block / BLOCKS_PER_GROUP, (self.used as usize) << shape.block);
+        self.used += 1;
+        self.groups[group / 64] |= bit(group);
+        if self.init != Init::Zeros {
+            for i in 0..1 << shape.block {
+                let (slot, at) = (Slot(self.first + (block << shape.block | i) as u32), self.at(first + i));
+                self.init.fill(self.seed, slot, &mut self.floats[at]);
+            }
+        }
+        index.set(slot, Place::new(self.number, first));
+        index.find(slot).map(Place::position)
+    }
+
+    /// Where the row at `position` lies.
+    #[inline(always)]
+    fn at(&self, position: usize) -> Range<usize> {
+        let start = self.base + position * self.shape.stride;
+        start..start + self.shape.width
+    }
+
+    /// Where its side column lies.
+    #[inline(always)]
+    fn side_at(&self, position: usize) -> Range<usize> {
+        position * self.shape.side..(position + 1) * self.shape.side
+    }
+
+    /// Starts fetching the row into the cache.
+    #[inline]
+    pub(super) fn prefetch(&self, position: usize) {
+        for line in self.row(position).iter().step_by(LINE) {
             prefetch(line);
         }
     }
 
-    /// The row `[width]`, initial values if it was never touched.
-    #[inline]
-    pub(super) fn row(&mut self, slot: Slot) -> &[f32] {
-        let Some(index) = self.index(slot) else { return outside() };
-        self.fill(index);
-        &self.floats[self.place(index)]
-    }
-
-    /// The row's side column `[side]`.
-    #[inline]
-    pub(super) fn side(&self, slot: Slot) -> &[f32] {
-        let Some(index) = self.index(slot) else { return outside() };
-        &self.sides[index * self.side..(index + 1) * self.side]
-    }
-
-    /// The row `[width]` and its side column `[side]`, to be changed. Returns whether an old value was copied aside.
-    #[inline]
-    pub(super) fn row_mut(&mut self, slot: Slot) -> (&mut [f32], &mut [f32], bool) {
-        let Some(index) = self.index(slot) else {
-            debug_assert!(false, "slot {slot:?} is not in this stripe");
-            return (&mut [], &mut [], false);
-        };
-        self.fill(index);
-        let saved = self.mark(index);
-        let place = self.place(index);
-        let sides = &mut self.sides[index * self.side..(index + 1) * self.side];
-        (&mut self.floats[place], sides, saved)
-    }
-
-    #[inline]
-    fn fill(&mut self, index: usize) {
-        if self.init != Init::Zeros && self.flags[index / ROWS_PER_WORD].filled & bit(index) == 0 {
-            self.fill_first(index);
-        }
-    }
-
+    /// The position of a row without one, to be read: `None` if it holds zeros. Random initial values are made once and
+    /// kept, though nothing counts as touched.
     #[cold]
-    fn fill_first(&mut self, index: usize) {
-        self.flags[index / ROWS_PER_WORD].filled |= bit(index);
-        let slot = Slot(self.first + index as u32);
-        let place = self.place(index);
-        self.init.fill(self.seed, slot, &mut self.floats[place]);
+    pub(super) fn position_fresh(&mut self, index: &Index, slot: Slot) -> Option<usize> {
+        if self.init == Init::Zeros { None } else { self.settle_block(index, slot) }
     }
 
-    /// Notes that a row is about to change.
+    /// The position of a row to be changed, which gets one if it has none.
+    #[cold]
+    pub(super) fn position_new(&mut self, index: &Index, slot: Slot) -> Option<usize> {
+        self.settle(index, slot)
+    }
+
+    /// The row `[width]` at `position`.
     #[inline]
-    fn mark(&mut self, index: usize) -> bool {
-        let flags = &mut self.flags[index / ROWS_PER_WORD];
-        flags.touched |= bit(index);
-        flags.dirty |= bit(index);
-        if flags.pending & bit(index) == 0 {
+    pub(super) fn row(&self, position: usize) -> &[f32] {
+        &self.floats[self.at(position)]
+    }
+
+    /// The side column `[side]` at `position`.
+    #[inline]
+    pub(super) fn side(&self, position: usize) -> &[f32] {
+        &self.sides[self.side_at(position)]
+    }
+
+    /// Row `[width]` and side column `[side]` at `position`.
+    #[inline]
+    pub(super) fn row_mut(&mut self, position: usize) -> (&mut [f32], &mut [f32]) {
+        let (place, side) = (self.at(position), self.side_at(position));
+        (&mut self.floats[place], &mut self.sides[side])
+    }
+
+    /// All rows `[places, stride]` and side columns `[places, side]`, by position.
+    #[inline]
+    pub(super) fn all_mut(&mut self) -> (&mut [f32], &mut [f32]) {
+        (self.floats.get_mut(self.base..).unwrap_or_default(), &mut self.sides)
+    }
+
+    /// Notes that a row is about to change. Returns whether its old value was copied aside.
+    #[inline(always)]
+    pub(super) fn mark(&mut self, position: usize, slot: Slot) -> bool {
+        let Some(flags) = self.flags.get_mut(position / ROWS_PER_WORD) else { return false };
+        if flags.dirty & !flags.pending & bit(position) != 0 {
+            return false; // then it is touched as well
+        }
+        flags.touched |= bit(position);
+        flags.dirty |= bit(position);
+        if flags.pending & bit(position) == 0 {
             return false;
         }
-        flags.pending &= !bit(index);
-        self.copy_aside(index);
+        flags.pending &= !bit(position);
+        self.copy_aside(position, slot);
         true
     }
 
     #[cold]
-    fn copy_aside(&mut self, index: usize) {
-        let place = self.place(index);
-        self.aside.slots.push(self.first + index as u32);
+    fn copy_aside(&mut self, position: usize, slot: Slot) {
+        let (place, side) = (self.at(position), self.side_at(position));
+        self.aside.slots.push(slot.0);
         self.aside.rows.extend_from_slice(&self.floats[place]);
-        self.aside.sides.extend_from_slice(&self.sides[index * self.side..(index + 1) * self.side]);
+        self.aside.sides.extend_from_slice(&self.sides[side]);
     }
 
     /// Overwrites a row with stored values and marks it touched, not dirty.
-    pub(super) fn restore(&mut self, slot: Slot, row: &[f32], side: &[f32]) -> bool {
-        let Some(index) = self.index(slot) else { return false };
-        if row.len() != self.width || side.len() != self.side {
+    pub(super) fn restore(&mut self, index: &Index, slot: Slot, row: &[f32], side: &[f32]) -> bool {
+        if row.len() != self.shape.width || side.len() != self.shape.side {
             return false;
         }
-        let place = self.place(index);
-        self.floats[place].copy_from_slice(row);
-        self.sides[index * self.side..(index + 1) * self.side].copy_from_slice(side);
-        let flags = &mut self.flags[index / ROWS_PER_WORD];
-        flags.filled |= bit(index);
-        flags.touched |= bit(index);
+        let Some(_) = self.offset(slot) else { return false };
+        let Some(position) = self.settle(index, slot) else { return false };
+        let (own_row, own_side) = self.row_mut(position);
+        own_row.copy_from_slice(row);
+        own_side.copy_from_slice(side);
+        self.flags[position / ROWS_PER_WORD].touched |= bit(position);
         true
     }
 
     pub(super) fn touched(&self) -> u64 {
-        self.flags.iter().map(|flags| u64::from(flags.touched.count_ones())).sum()
+        self.used_flags().iter().map(|flags| u64::from(flags.touched.count_ones())).sum()
     }
 
-    pub(super) fn for_each_touched(&self, visit: &mut impl FnMut(Slot, &[f32])) {
-        for (group, flags) in self.flags.iter().enumerate() {
-            for index in bits(flags.touched, group) {
-                let row = &self.floats[self.place(index)];
-                visit(Slot(self.first + index as u32), row);
+    /// The flags of all rows that have a position.
+    fn used_flags(&self) -> &[Flags] {
+        let places = (self.used as usize) << self.shape.block;
+        self.flags.get(..places.div_ceil(ROWS_PER_WORD)).unwrap_or_default()
+    }
+
+    fn used_flags_mut(&mut self) -> &mut [Flags] {
+        let places = (self.used as usize) << self.shape.block;
+        self.flags.get_mut(..places.div_ceil(ROWS_PER_WORD)).unwrap_or_default()
+    }
+
+    /// Slot and position of all rows of `groups` that have a position, in ascending order of slots.
+    fn settled(&self, index: &Index, groups: Range<usize>) -> impl Iterator<Item = (Slot, usize)> {
+        let per_group = self.slots_per_group();
+        let used = |group: &usize| self.groups.get(group / 64).is_some_and(|word| word & bit(*group) != 0);
+        let slots = groups.filter(used).flat_map(move |group| {
+            let start = group * per_group;
+            start..(start + per_group).min(self.rows)
+        });
+        slots.filter_map(|offset| {
+            let slot = Slot(self.first + offset as u32);
+            index.find(slot).map(|place| (slot, place.position()))
+        })
+    }
+
+    pub(super) fn for_each_touched(&self, index: &Index, visit: &mut impl FnMut(Slot, &[f32])) {
+        for (slot, position) in self.settled(index, 0..self.groups()) {
+            if self.flags[position / ROWS_PER_WORD].touched & bit(position) != 0 {
+                visit(slot, self.row(position));
             }
         }
     }
 
-    /// Makes the dirty rows pending; returns how many. With `again`, rows an abandoned cut left pending stay so.
+    /// Makes the dirty rows pending; returns how many.
     pub(super) fn begin_cut(&mut self) -> u64 {
         let mut rows = 0;
-        for flags in &mut self.flags {
+        for flags in self.used_flags_mut() {
             flags.pending = flags.dirty;
             flags.dirty = 0;
             rows += u64::from(flags.pending.count_ones());
@@ -211,21 +291,30 @@ impl Stripe {
         rows
     }
 
-    /// Number of 64-row groups.
+    /// Number of groups of the index.
     pub(super) fn groups(&self) -> usize {
-        self.flags.len()
+        self.rows.div_ceil(self.slots_per_group())
     }
 
-    /// Appends the pending rows of `groups` to `slots`, `rows` and `sides`; they are pending no longer.
-    pub(super) fn take_pending(&mut self, groups: Range<usize>, out: &mut Aside) {
-        for group in groups {
-            let Some(flags) = self.flags.get_mut(group) else { break };
-            let pending = std::mem::take(&mut flags.pending);
-            for index in bits(pending, group) {
-                let row = &self.floats[self.place(index)];
-                out.slots.push(self.first + index as u32);
-                out.rows.extend_from_slice(row);
-                out.sides.extend_from_slice(&self.sides[index * self.side..(index + 1) * self.side]);
+    /// Slots of a group.
+    pub(super) fn slots_per_group(&self) -> usize {
+        BLOCKS_PER_GROUP << self.shape.block
+    }
+
+    /// Appends the pending rows of `groups` to `out`, in ascending order of slots; they are pending no longer.
+    pub(super) fn take_pending(&mut self, index: &Index, groups: Range<usize>, out: &mut Aside) {
+        let from = out.slots.len();
+        for (slot, position) in self.settled(index, groups) {
+            if self.flags[position / ROWS_PER_WORD].pending & bit(position) != 0 {
+                out.slots.push(slot.0);
+                out.rows.extend_from_slice(self.row(position));
+                out.sides.extend_from_slice(self.side(position));
+            }
+        }
+        for &slot in &out.slots[from..] {
+            if let Some(place) = index.find(Slot(slot)) {
+                let position = place.position();
+                self.flags[position / ROWS_PER_WORD].pending &= !bit(position);
             }
         }
     }
@@ -233,35 +322,21 @@ impl Stripe {
     /// Undoes a cut: rows that are still pending are dirty again. Rows copied aside changed since, so they are
     /// dirty already. `lost` rows were taken but never stored.
     pub(super) fn abandon_cut(&mut self) {
-        for flags in &mut self.flags {
+        for flags in self.used_flags_mut() {
             flags.dirty |= std::mem::take(&mut flags.pending);
         }
         self.aside = Aside::default();
     }
 
     /// Marks a row dirty without changing it.
-    pub(super) fn mark_dirty(&mut self, slot: Slot) {
-        if let Some(index) = self.index(slot) {
-            self.flags[index / ROWS_PER_WORD].dirty |= bit(index);
+    pub(super) fn mark_dirty(&mut self, index: &Index, slot: Slot) {
+        if let Some(position) = index.find(slot).map(Place::position) {
+            self.flags[position / ROWS_PER_WORD].dirty |= bit(position);
         }
     }
 }
 
-#[inline]
+#[inline(always)]
 fn bit(index: usize) -> u64 {
-    1 << (index % ROWS_PER_WORD)
-}
-
-fn bits(mut word: u64, group: usize) -> impl Iterator<Item = usize> {
-    std::iter::from_fn(move || {
-        let bit = (word != 0).then(|| word.trailing_zeros() as usize)?;
-        word &= word - 1;
-        Some(group * ROWS_PER_WORD + bit)
-    })
-}
-
-#[cold]
-fn outside() -> &'static [f32] {
-    debug_assert!(false, "slot outside the stripe");
-    &[]
+    1 << (index % 64)
 }

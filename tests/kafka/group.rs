@@ -102,6 +102,11 @@ fn members_share_the_records_under_the_new_protocol() {
 }
 
 #[test]
+fn members_of_several_learners_share_the_records() {
+    share("learners", "--learners 2");
+}
+
+#[test]
 fn a_member_that_was_thought_dead_goes_back_to_its_last_commit() {
     let (topic, out) = (fresh("lost"), fresh("lost-out"));
     broker().topic(&topic, 4);

@@ -54,6 +54,7 @@ impl<'a> Service<'a> {
         EngineOptions {
             task,
             threads: self.run.threads.unwrap_or_else(inputs::parse_threads).max(1),
+            learners: if task == Task::Train { self.run.learners.unwrap_or(1) } else { 1 },
             checkpoint_every: self.run.checkpoint_every.clone(),
             max_errors: self.run.max_errors,
         }

@@ -67,6 +67,7 @@ impl Train {
         let options = EngineOptions {
             task: Task::Train,
             threads: run.threads.unwrap_or_else(inputs::parse_threads),
+            learners: run.learners.unwrap_or(1),
             checkpoint_every: run.checkpoint_every.clone(),
             max_errors: run.max_errors,
         };
@@ -93,6 +94,9 @@ pub(crate) fn check(run: &RunFlags) -> Result<(), CommandError> {
     }
     if run.threads == Some(0) {
         return Err(usage("--threads: expected at least 1"));
+    }
+    if run.learners == Some(0) {
+        return Err(usage("--learners: expected at least 1"));
     }
     if run.keep == Some(0) {
         return Err(usage("--keep: expected at least 1"));

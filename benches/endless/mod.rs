@@ -1,0 +1,67 @@
+//! A stream without end: every record has keys that never came before. Made in memory, by number, so that no disk is measured.
+#![allow(dead_code, reason = "each bench uses its part")]
+
+use flexihash::record::{Fetch, Position, Positions, RecordBatch, Source, SourceError};
+use std::io::Write as _;
+use std::sync::{Arc, LazyLock};
+
+static NAME: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from("endless"));
+/// Bytes of a batch, as the engine's own source has them.
+const BATCH_BYTES: usize = 64 << 10;
+
+/// Hands out `records` records with `keys` new keys each.
+#[derive(Debug)]
+pub(crate) struct Endless {
+    pub(crate) records: u64,
+    pub(crate) keys: u64,
+    at: Position,
+    line: Vec<u8>,
+}
+
+impl Endless {
+    pub(crate) fn new(records: u64, keys: u64) -> Self {
+        Self { records, keys, at: Position::default(), line: Vec::new() }
+    }
+
+    /// Record `number`: its label follows from a key of eight values, the others are new.
+    fn write(&mut self, number: u64) {
+        let bits = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 61;
+        self.line.clear();
+        let _ =
+            write!(self.line, r#"{{"label":{},"features":{{"known":"{bits}","new":["#, u8::from(bits < 3));
+        for key in 0..self.keys {
+            let comma = if key == 0 { "" } else { "," };
+            let _ = write!(self.line, r#"{comma}"{}""#, number * self.keys + key);
+        }
+        self.line.extend_from_slice(b"]}}");
+    }
+}
+
+impl Source for Endless {
+    fn resume(&mut self, positions: &Positions) -> Result<(), SourceError> {
+        self.at = positions.of(&NAME);
+        Ok(())
+    }
+
+    fn fetch(&mut self, batch: &mut RecordBatch) -> Result<Fetch, SourceError> {
+        batch.reset(&NAME, 0, self.at);
+        if self.at.lines >= self.records {
+            return Ok(Fetch::End);
+        }
+        while self.at.lines < self.records && batch.byte_len() < BATCH_BYTES {
+            self.write(self.at.lines);
+            let length = self.line.len() as u64;
+            let after = Position { lines: self.at.lines + 1, offset: self.at.offset + length };
+            batch.push(&self.line, length, self.at, after);
+            self.at = after;
+        }
+        Ok(Fetch::Records)
+    }
+}
+
+/// `small` in a test run, else what the environment variable `name` says, else `large`.
+pub(crate) fn size(name: &str, small: u64, large: u64) -> u64 {
+    let asked = std::env::var(name).ok().and_then(|value| value.parse::<f64>().ok());
+    let test = !std::env::args().any(|argument| argument == "--bench");
+    asked.map_or(if test { small } else { large }, |value| value as u64)
+}

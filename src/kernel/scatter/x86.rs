@@ -1,0 +1,96 @@
+//! The same additions with a row in registers, 256 or 512 bits wide: it is looked at as a whole before it is stored.
+
+use super::{Features, Overflow, overflow, plain};
+use crate::kernel::list::{RowCells, distance, fetch};
+use crate::kernel::register::Register;
+use std::arch::x86_64::{__m256, __m512};
+
+#[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
+pub(super) fn avx2(
+    rows: &RowCells<'_>,
+    features: Features<'_>,
+    rate: f32,
+    above: &[f32],
+) -> Result<(), Overflow> {
+    // SAFETY: this function's callers have AVX2.
+    unsafe {
+        match rows.dim() {
+            8 => scatter::<__m256, 1>(rows, features, rate, above),
+            16 => scatter::<__m256, 2>(rows, features, rate, above),
+            32 => scatter::<__m256, 4>(rows, features, rate, above),
+            64 => scatter::<__m256, 8>(rows, features, rate, above),
+            128 => scatter::<__m256, 16>(rows, features, rate, above),
+            256 => scatter::<__m256, 32>(rows, features, rate, above),
+            _ => plain(rows, features, rate, above),
+        }
+    }
+}
+
+#[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt,avx512f,avx512bw,avx512dq,avx512vl")]
+pub(super) fn avx512(
+    rows: &RowCells<'_>,
+    features: Features<'_>,
+    rate: f32,
+    above: &[f32],
+) -> Result<(), Overflow> {
+    // SAFETY: this function's callers have AVX-512.
+    unsafe {
+        match rows.dim() {
+            8 => scatter::<__m256, 1>(rows, features, rate, above),
+            16 => scatter::<__m512, 1>(rows, features, rate, above),
+            32 => scatter::<__m512, 2>(rows, features, rate, above),
+            64 => scatter::<__m512, 4>(rows, features, rate, above),
+            128 => scatter::<__m512, 8>(rows, features, rate, above),
+            256 => scatter::<__m512, 16>(rows, features, rate, above),
+            _ => plain(rows, features, rate, above),
+        }
+    }
+}
+
+/// Rows of N registers. Where N is more than the processor has, the rest waits on the stack.
+#[inline(always)]
+unsafe fn scatter<V: Register, const N: usize>(
+    rows: &RowCells<'_>,
+    features: Features<'_>,
+    rate: f32,
+    above: &[f32],
+) -> Result<(), Overflow> {
+    let dim = N * V::LANES;
+    debug_assert_eq!(rows.dim(), dim);
+    let count = rows.len().min(features.values.len());
+    let (rows, values) = (rows.addresses().as_ptr(), features.values.as_ptr());
+    for (above, record) in above.chunks_exact(dim).zip(features.records(count)) {
+        for i in record {
+            // SAFETY: i is below `count`, and the list is longer than that by the padding.
+            let (row, ahead) = unsafe { ((*rows.add(i)).cast_mut(), *rows.add(i + distance(dim))) };
+            fetch(ahead, dim);
+            // SAFETY: i is below `count`, the number of values at most.
+            let scale = rate * unsafe { *values.add(i) };
+            // SAFETY: the caller has V's instruction set, here and below.
+            let (mut moved, mut seen) = unsafe { ([V::zero(); N], V::none()) };
+            for (n, moved) in moved.iter_mut().enumerate() {
+                // SAFETY: a row of the list has N registers, this is the n-th. It was borrowed as cells: nothing else
+                // reads or writes it now.
+                let weight = unsafe { V::load(row.add(n * V::LANES)) };
+                // SAFETY: `above` has N registers.
+                let slope = unsafe { V::load(above.as_ptr().add(n * V::LANES)) };
+                // SAFETY: as above.
+                *moved = unsafe { weight.add_scaled(scale, slope) };
+                // SAFETY: as above.
+                seen = unsafe { moved.see(seen) };
+            }
+            // SAFETY: as above.
+            if unsafe { V::any(seen) } {
+                // SAFETY: the row's `dim` floats, read while nothing writes them.
+                let row = unsafe { std::slice::from_raw_parts(row.cast_const(), dim) };
+                let moved = row.iter().zip(above).map(|(weight, slope)| weight + scale * slope);
+                return Err(overflow(i, moved));
+            }
+            for (n, moved) in moved.iter().enumerate() {
+                // SAFETY: as where the row was read.
+                unsafe { moved.store(row.add(n * V::LANES)) };
+            }
+        }
+    }
+    Ok(())
+}

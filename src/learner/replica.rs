@@ -1,0 +1,130 @@
+//! Several learners of one model.
+//!
+//! A [`Replica`] shares the model's rows and has a copy of its heads: it learns batches of its own on a thread of its own
+//! ([`Replica::learn`]), and the model takes the results in the order of the input ([`Learner::settle`]), so that record numbers,
+//! figures and prediction lines are those of one stream. From time to time, and before every checkpoint, the heads are joined
+//! ([`Learner::merge`]). A batch that changes the shape of the model (the first label, a new task) or breaks it is left to the
+//! model itself.
+
+use super::arm::{Arm, Job, Lesson};
+use super::{LabelShape, Learner, LearnerError, Mode, Outcome, Outcomes, lesson, task_name};
+use crate::batch::Batch;
+
+/// A learner beside others; see the [module](self).
+pub struct Replica {
+    shape: LabelShape,
+    names: Vec<Option<String>>,
+    arms: Vec<Box<dyn Arm>>,
+    jobs: Vec<Job>,
+}
+
+impl std::fmt::Debug for Replica {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Replica")
+            .field("shape", &self.shape)
+            .field("names", &self.names)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a replica made of a batch; reused.
+#[derive(Debug, Clone, Default)]
+pub struct Learned {
+    shape: LabelShape,
+    /// Of each task, for every row: `[tasks, rows]`.
+    predictions: Vec<f64>,
+    tasks: usize,
+    dropped: u64,
+}
+
+impl Replica {
+    /// Predicts the rows of `batch` in order, and learns each at once if `mode` says so. `false`: the batch is not one for a
+    /// replica, and nothing was done; give it to [`Learner::process`].
+    pub fn learn(&mut self, batch: &Batch, mode: Mode, learned: &mut Learned) -> bool {
+        if mode != Mode::Predict && !(0..batch.len()).all(|row| self.fits(batch, row)) {
+            return false;
+        }
+        (learned.shape, learned.tasks, learned.dropped) = (self.shape, self.arms.len(), 0);
+        learned.predictions.clear();
+        for (arm, name) in self.arms.iter_mut().zip(&self.names) {
+            self.jobs.clear();
+            self.jobs.extend((0..batch.len()).map(|row| Job { row, lesson: taught(batch, row, name, mode) }));
+            arm.run(batch, &self.jobs, &mut learned.predictions);
+            learned.dropped += arm.take_dropped();
+        }
+        true
+    }
+
+    /// Whether a row's labels are those that the model has heads for.
+    fn fits(&self, batch: &Batch, row: usize) -> bool {
+        batch.targets(row).iter().all(|target| match (self.shape, task_name(batch, target.task)) {
+            (LabelShape::Single, None) => true,
+            (LabelShape::Tasks, Some(task)) => self.names.iter().flatten().any(|name| name == task),
+            _ => false,
+        })
+    }
+}
+
+fn taught(batch: &Batch, row: usize, task: &Option<String>, mode: Mode) -> Option<Lesson> {
+    if mode == Mode::Predict { None } else { lesson(batch, row, task.as_deref()) }
+}
+
+impl Learner {
+    /// One of `learners` replicas, as the model is now.
+    pub fn replica(&self, learners: usize) -> Replica {
+        Replica {
+            shape: self.shape,
+            names: self.tasks.iter().map(|task| task.name.clone()).collect(),
+            arms: self.tasks.iter().map(|task| task.arm.apart(learners)).collect(),
+            jobs: Vec::new(),
+        }
+    }
+
+    /// Joins what replicas, made together of this model, have learned since. They are spent: make new ones.
+    pub fn merge(&mut self, replicas: &[&Replica]) {
+        for (index, task) in self.tasks.iter_mut().enumerate() {
+            let heads: Vec<_> =
+                replicas.iter().filter_map(|replica| Some(replica.arms.get(index)?.head())).collect();
+            task.arm.merge(&heads);
+        }
+    }
+
+    /// Takes up what a replica made of `batch`, as [`Learner::process`] would have: record numbers, figures, counts;
+    /// `outcomes` is replaced. A batch that came before the model took its shape is processed here and now.
+    pub fn settle(
+        &mut self,
+        batch: &Batch,
+        learned: &Learned,
+        mode: Mode,
+        outcomes: &mut Outcomes,
+    ) -> Result<(), LearnerError> {
+        if learned.shape != self.shape && mode != Mode::Predict {
+            return self.process(batch, 0..batch.len(), mode, outcomes);
+        }
+        let tasks = learned.tasks.min(self.tasks.len());
+        outcomes.rows.clear();
+        outcomes.predictions.clear();
+        outcomes.unnamed = if self.shape == LabelShape::Unknown { batch.len() } else { 0 };
+        outcomes.tasks = if self.shape == LabelShape::Tasks { self.names.clone() } else { None };
+        for row in 0..batch.len() {
+            let start = outcomes.predictions.len();
+            let number = self.counters.records;
+            self.counters.records += u64::from(mode != Mode::Again);
+            for (index, task) in self.tasks.iter_mut().take(tasks).enumerate() {
+                let prediction = learned.predictions.get(index * batch.len() + row).copied().unwrap_or(0.0);
+                outcomes.predictions.push(prediction as f32);
+                if let (Some(Lesson { label, weight }), Mode::Learn) =
+                    (taught(batch, row, &task.name, mode), mode)
+                {
+                    task.validation.add(prediction, f64::from(label), f64::from(weight));
+                }
+            }
+            outcomes.rows.push(Outcome::Scored { number, predictions: start..outcomes.predictions.len() });
+        }
+        self.counters.dropped_steps += learned.dropped;
+        if mode != Mode::Predict {
+            self.count(batch, 0..batch.len(), outcomes);
+        }
+        Ok(())
+    }
+}

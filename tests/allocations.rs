@@ -1,0 +1,90 @@
+//! No allocation per record (and two per batch for the name of a task): from bytes to rows of a batch, once its memory has grown to what a batch needs.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(unsafe_code, reason = "an allocator that counts is an unsafe trait; it only counts and passes on")]
+
+use flexihash::batch::Batch;
+use flexihash::hash::{Encoder, EncoderScratch, FeatureHasher, HashKey, HashOptions};
+use flexihash::parse::Parser;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+thread_local! {
+    static COUNT: Cell<usize> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+// SAFETY: every call is passed on to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        COUNT.set(COUNT.get() + 1);
+        // SAFETY: the caller keeps the contract of the same method.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(memory, layout) }
+    }
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        COUNT.set(COUNT.get() + 1);
+        // SAFETY: as above.
+        unsafe { System.realloc(memory, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Records of every kind that the fast reader takes, their numbers different in each.
+fn records(round: usize) -> Vec<String> {
+    let flat = (0..40).map(|i| format!("\"key {i}\":{},\"word {i}\":\"v{}\"", i * round, i + round));
+    vec![
+        format!(
+            r#"{{"id":"{round}","label":1,"features":{{"a":"x{round}","b":{round}.5,"c":-1e3,"d":true}}}}"#
+        ),
+        format!(r#"{{"id":{round},"label":{{"click":1,"like":null}},"weight":0.5,"features":{{"é":"ü"}}}}"#),
+        format!(
+            r#"{{ "label" : 0, "features": {{"n": {{"m": [1, 2, {round}, ["x"]]}}, "f": 0.8414709848078965}} }}"#
+        ),
+        format!(r#"{{"features":{{{}}},"other":[null,{{"a":false}}]}}"#, flat.collect::<Vec<_>>().join(",")),
+        format!(r#"{{"label":1,"features":{{"{}":{round}}}}}"#, "a long key ".repeat(20)),
+    ]
+}
+
+fn fill(
+    parser: &Parser,
+    hasher: &FeatureHasher,
+    records: &[String],
+    (scratch, batch): (&mut EncoderScratch, &mut Batch),
+) {
+    batch.clear();
+    for record in records {
+        let mut encoder = Encoder::new(hasher, scratch, batch);
+        parser.parse(record.as_bytes(), &mut encoder).unwrap();
+        encoder.finish().unwrap();
+    }
+}
+
+#[test]
+fn records_become_rows_without_an_allocation_once_memory_has_grown() {
+    for hashes in [1, 3] {
+        let options = HashOptions { hashes, ..HashOptions::default() };
+        let (parser, hasher) = (Parser::default(), FeatureHasher::new(options, &HashKey::default()).unwrap());
+        let (mut scratch, mut batch) = (EncoderScratch::default(), Batch::default());
+        let all: Vec<String> = (10..50).flat_map(records).collect();
+        let again: Vec<String> = (50..90).flat_map(records).collect();
+        fill(&parser, &hasher, &all, (&mut scratch, &mut batch));
+        let before = COUNT.get();
+        assert!(before > 0, "the allocator does not count");
+        fill(&parser, &hasher, &again, (&mut scratch, &mut batch));
+        // A task is named anew in each batch, whatever the number of records: once in the list, once in the index.
+        assert!(
+            COUNT.get() - before <= 2,
+            "{} allocations for {} records",
+            COUNT.get() - before,
+            again.len()
+        );
+        assert_eq!(batch.len(), again.len());
+    }
+}
