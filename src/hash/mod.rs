@@ -208,7 +208,7 @@ impl<'a> Encoder<'a> {
     }
 
     /// Whether the example has been told its id.
-    pub(crate) fn has_id(&self) -> bool {
+    pub fn has_id(&self) -> bool {
         self.batch.has_id()
     }
 
