@@ -3,16 +3,19 @@
 #
 # Needs the stable Rust toolchain (rustup.rs), a C and a C++ compiler, make, perl, and Java 17 with Maven for the Kafka
 # broker (fixtures/kafka). What is missing it installs where it can (rustup components; packages by apt-get, as root) and
-# otherwise says how. All steps run, also after one has failed; at the end stand the times, and the exit code is that of
-# the whole. About half an hour on two cores with nothing built, most of it compiling. FUZZ_SECONDS (default 60) bounds
-# the fuzzing, FLEXIHASH_CHAOS (default 12) the faults of the Kafka chaos test; FLEXIHASH_KAFKA=host:port uses a broker
-# that is there, but for the chaos test, which kills its own.
+# otherwise says how. All steps run, also after one has failed; at the end stand what failed and the times, and the exit
+# code is that of the whole. About half an hour on two cores with nothing built, most of it compiling. FUZZ_SECONDS
+# (default 60) bounds the fuzzing, FLEXIHASH_CHAOS (default 12) the faults of the Kafka chaos test;
+# FLEXIHASH_KAFKA=host:port uses a broker that is there, but for the chaos test, which kills its own.
 #
 # Everything is tested with all features but kafka-ssl, whose OpenSSL would be built three times; it is built by hand.
 set -u
 cd "$(dirname "$0")" || exit 1
 report=""
+failures=""
 failed=0
+mkdir -p target
+output=target/step.log # of the step that runs
 began=$(date +%s)
 
 say() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
@@ -28,9 +31,13 @@ step() {
     shift
     say "$name"
     start=$(date +%s)
-    if "$@"; then result=ok; else
+    { "$@"; echo "exit code $?"; } 2>&1 | tee "$output"
+    if [ "$(tail -n 1 "$output")" = "exit code 0" ]; then result=ok; else
         result=FAILED
         failed=$((failed + 1))
+        failures="$failures== $name
+$(grep -E -A 8 'panicked at|^error|FAILED|exit code' "$output" | tail -n 60)
+"
     fi
     report="$report$(printf '%-8s %5d s  %s' "$result" $(($(date +%s) - start)) "$name")
 "
@@ -67,7 +74,7 @@ step "formatting" cargo fmt --check
 step "clippy, everything" cargo clippy --locked --profile test --all-targets -- -D warnings
 step "clippy, the core alone" cargo clippy --locked --lib --no-default-features -- -D warnings
 step "clippy, the library without the command" cargo clippy --locked --lib --no-default-features --features pipeline -- -D warnings
-step "tests, and the examples in the docs" cargo test --locked
+step "tests, and the examples in the docs" cargo test --locked --no-fail-fast
 step "benchmarks, each once" cargo test --locked --bench '*'
 for path in examples/*.rs; do
     name=$(basename "$path" .rs)
@@ -78,6 +85,6 @@ step "loom, the stripe protocol" loom
 step "fuzzing the parser" fuzz/run.sh "${FUZZ_SECONDS:-60}"
 
 say "$(($(date +%s) - began)) seconds"
-printf '%s' "$report"
+printf '%s' "$failures" "$report"
 [ "$failed" = 0 ] || stop "$failed of the steps above failed"
 echo "all passed"

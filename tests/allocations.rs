@@ -1,13 +1,18 @@
-//! No allocation per record (and two per batch for the name of a task): from bytes to rows of a batch, once its memory has grown to what a batch needs.
+//! No allocation per record, from bytes to a learned model, once memory has grown to what a batch needs: counted by the
+//! allocator itself. (Two per batch for the name of a task.)
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(unsafe_code, reason = "an allocator that counts is an unsafe trait; it only counts and passes on")]
+
+mod stream;
 
 use flexihash::batch::Batch;
 use flexihash::hash::{Encoder, EncoderScratch, FeatureHasher, HashKey, HashOptions};
+use flexihash::learner::{HeadKind, LearnerOptions, Mode};
 use flexihash::parse::Parser;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use stream::{Stream, fixture};
 
 thread_local! {
     static COUNT: Cell<usize> = const { Cell::new(0) };
@@ -86,5 +91,28 @@ fn records_become_rows_without_an_allocation_once_memory_has_grown() {
             again.len()
         );
         assert_eq!(batch.len(), again.len());
+    }
+}
+
+/// Allocations of three passes over a batch that was learned once before.
+fn allocations(options: LearnerOptions) -> usize {
+    let text = std::fs::read_to_string(fixture("learn/clicks.jsonl")).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let mut stream = Stream::new(options);
+    stream.learn(&lines, lines.len());
+    assert!(COUNT.get() > 0, "the allocator does not count");
+    let Stream { learner, batch, outcomes, .. } = &mut stream;
+    let before = COUNT.get();
+    for _ in 0..3 {
+        learner.process(batch, 0..batch.len(), Mode::Learn, outcomes).unwrap();
+    }
+    COUNT.get() - before
+}
+
+#[test]
+fn learning_allocates_nothing_once_its_buffers_have_grown() {
+    for head in [HeadKind::Linear, HeadKind::Fm] {
+        let options = LearnerOptions { head, buckets: 1 << 12, ..LearnerOptions::default() };
+        assert_eq!(allocations(options), 0, "{head:?}");
     }
 }

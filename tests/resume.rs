@@ -120,8 +120,6 @@ impl Story {
 #[test]
 fn a_signal_at_any_moment_is_as_if_it_had_never_come() {
     let records = flights_with_faults(12_000, 50);
-    let mut dice = Dice(7);
-    let mut stops = 0;
     let scenes = [
         ("in", "--checkpoint-every 1000 --threads 2"),
         ("in.gz", "--checkpoint-every 777 --checkpoint-every 20ms"),
@@ -129,18 +127,23 @@ fn a_signal_at_any_moment_is_as_if_it_had_never_come() {
         ("first second.zst", "--checkpoint-every 3000 --threads 3"),
         ("-", "--checkpoint-every 2500"),
     ];
-    // Once each; on a fast machine, whose runs end early, again until enough signals came in time.
-    for (scene, (inputs, options)) in scenes.iter().cycle().take(20 * scenes.len()).enumerate() {
-        if scene >= scenes.len() && stops >= 10 {
+    stop_in_each(&scenes, &records, &["TERM", "INT"], 10);
+}
+
+/// Stops a run of each scene; on a fast machine, whose runs end early, again until `enough` signals came in time.
+fn stop_in_each(scenes: &[(&'static str, &'static str)], records: &[u8], signals: &[&str], enough: usize) {
+    let (mut dice, mut stops) = (Dice(7), 0);
+    for (scene, (inputs, options)) in scenes.iter().cycle().take(50 * scenes.len()).enumerate() {
+        if scene >= scenes.len() && stops >= enough {
             break;
         }
-        let story = Story::new(&records, inputs, options);
+        let story = Story::new(records, inputs, options);
         let expected = story.undisturbed();
-        stops += story.stop_and_go(&["TERM", "INT"], &mut dice, "");
+        stops += story.stop_and_go(signals, &mut dice, "");
         story.compare(&expected);
     }
     println!("{stops} runs were stopped");
-    assert!(stops >= 10, "only {stops} runs were stopped");
+    assert!(stops >= enough, "only {stops} runs were stopped");
 }
 
 #[test]
@@ -164,14 +167,8 @@ fn checkpoints_change_nothing_wherever_they_fall() {
 #[test]
 fn a_stop_in_a_later_pass_goes_on_in_that_pass() {
     let records = flights_with_faults(4000, 100);
-    let mut dice = Dice(11);
-    for inputs in ["in", "first second.zst"] {
-        let story = Story::new(&records, inputs, "--passes 6 --checkpoint-every 1500");
-        let expected = story.undisturbed();
-        let stops = story.stop_and_go(&["TERM"], &mut dice, "");
-        story.compare(&expected);
-        assert!(stops >= 2, "only {stops} stops");
-    }
+    let options = "--passes 6 --checkpoint-every 1500";
+    stop_in_each(&[("in", options), ("first second.zst", options)], &records, &["TERM"], 4);
 }
 
 #[test]

@@ -1,5 +1,5 @@
 """Ratios as horizontal bars on a logarithmic scale, a mark where the goal is; readable on light and dark pages."""
-import html, math
+import html, math, re, textwrap
 
 STYLE = """<style>
 text { font: 12px system-ui, sans-serif; fill: #1f2328 } .small { font-size: 10px; fill: #59636e }
@@ -11,27 +11,39 @@ text { font: 12px system-ui, sans-serif; fill: #1f2328 } .small { font-size: 10p
 </style>"""
 
 
-def chart(table, machine, width=900, left=390, step=22):
-    """`table`: rows of (work, peer, the peer's figure, ours, ratio, goal or None)."""
-    top = max(max(row[4] for row in table), max(row[5] or 0 for row in table)) * 1.1
-    low = min(0.5, min(row[4] for row in table))
-    place = lambda ratio: left + (width - left - 60) * math.log(ratio / low) / math.log(top / low)
-    height = 60 + step * len(table)
+def plain(text):
+    """Without Markdown's marks, and without what stands after a colon."""
+    return html.escape(re.sub(r"[*`]", "", text.split(":")[0]))
+
+
+def chart(rows, machine, width=900, left=480, step=22):
+    """`rows`: each with work, beside, ratio, and goal or None."""
+    top = max(max(row.ratio, row.goal or 0) for row in rows) * 1.1
+    low = min(0.5, min(row.ratio for row in rows) * 0.9)
+    place = lambda ratio: left + (width - left - 50) * math.log(ratio / low) / math.log(top / low)
+    foot = textwrap.wrap("Bars: times as fast as the peer. Green: goal (upright mark) met; orange: not met; blue: no goal. "
+                         + machine, 170)
+    bottom = 34 + step * len(rows)
+    height = bottom + 14 * len(foot) + 6
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" '
            f'aria-label="How many times as fast as each peer">', STYLE]
-    for tick in [0.5, 1, 2, 5, 10, 20, 50]:
+    for tick in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100):
         if low <= tick <= top:
             x = place(tick)
-            out.append(f'<line x1="{x:.1f}" y1="22" x2="{x:.1f}" y2="{height - 32}" stroke-width="{2 if tick == 1 else 0.4}"/>')
+            out.append(f'<line x1="{x:.1f}" y1="22" x2="{x:.1f}" y2="{bottom - 6}" stroke-width="{2 if tick == 1 else 0.4}"/>')
             out.append(f'<text class="small" x="{x:.1f}" y="16" text-anchor="middle">{tick:g}×</text>')
-    for i, (work, peer, _, _, ratio, goal) in enumerate(table):
-        y, x, start = 28 + step * i, place(ratio), place(1)
-        kind = "open" if goal is None else "met" if ratio >= goal else "lost"
-        out.append(f'<text x="{left - 8}" y="{y + 11}" text-anchor="end">{html.escape(work)} / {html.escape(peer[:28])}</text>')
+    for i, row in enumerate(rows):
+        y, x, start = 28 + step * i, place(row.ratio), place(1)
+        kind = "open" if row.goal is None else "met" if row.ratio >= row.goal else "lost"
+        out.append(f'<text x="{left - 8}" y="{y + 11}" text-anchor="end">{plain(row.work)} / {plain(row.beside)}</text>')
         out.append(f'<rect class="{kind}" x="{min(x, start):.1f}" y="{y}" width="{max(1, abs(x - start)):.1f}" height="14"/>')
-        out.append(f'<text x="{max(x, start) + 6:.1f}" y="{y + 11}">{ratio:.2f}</text>')
-        if goal:
-            out.append(f'<line class="goal" x1="{place(goal):.1f}" y1="{y - 2}" x2="{place(goal):.1f}" y2="{y + 16}"/>')
-    out.append(f'<text class="small" x="8" y="{height - 10}">green: goal (black mark) met; orange: not met; blue: no goal. {html.escape(machine)[:140]}</text>')
+        if row.goal:
+            goal = place(row.goal)
+            out.append(f'<line class="goal" x1="{goal:.1f}" y1="{y - 2}" x2="{goal:.1f}" y2="{y + 16}"/>')
+        # Beside the bar's right end, and beside a goal's mark that stands there.
+        at = max(x, start, goal if row.goal and 0 < place(row.goal) - max(x, start) < 34 else 0)
+        out.append(f'<text x="{at + 6:.1f}" y="{y + 11}">{row.ratio:.2f}</text>')
+    for i, line in enumerate(foot):
+        out.append(f'<text class="small" x="8" y="{bottom + 10 + 14 * i}">{html.escape(line)}</text>')
     out.append("</svg>")
     return "\n".join(out) + "\n"

@@ -41,11 +41,11 @@ fn main() {
         DIMS.into_iter().for_each(|dim| bench.embedding(dim, &mut times));
     }
     if has("kernel") {
-        bench.kernels::<8>(&mut times);
-        bench.kernels::<16>(&mut times);
-        bench.kernels::<64>(&mut times);
-        bench.kernels::<128>(&mut times);
-        bench.kernels::<256>(&mut times);
+        bench.all_kernels::<8>(&mut times);
+        bench.all_kernels::<16>(&mut times);
+        bench.all_kernels::<64>(&mut times);
+        bench.all_kernels::<128>(&mut times);
+        bench.all_kernels::<256>(&mut times);
     }
     times.insert("features".to_owned(), bench.batch(HashKind::Siphash).features() as f64);
     println!("{}", serde_json::to_string_pretty(&times).unwrap());
@@ -86,16 +86,20 @@ impl Bench {
 
     /// Median time of `work`, in milliseconds.
     fn time(&self, mut work: impl FnMut()) -> f64 {
-        let mut times: Vec<f64> = (0..self.rounds + 3)
-            .map(|_| {
+        self.in_turn(1, |_| work())[0]
+    }
+
+    /// Medians of several works done in turn, so that all see the same machine.
+    fn in_turn(&self, works: usize, mut work: impl FnMut(usize)) -> Vec<f64> {
+        let mut times = vec![Vec::new(); works];
+        for _ in 0..self.rounds + 3 {
+            for (which, times) in times.iter_mut().enumerate() {
                 let start = Instant::now();
-                work();
-                start.elapsed().as_secs_f64() * 1e3
-            })
-            .skip(3)
-            .collect();
-        times.sort_by(f64::total_cmp);
-        times[times.len() / 2]
+                work(which);
+                times.push(milliseconds(start));
+            }
+        }
+        times.into_iter().map(median).collect()
     }
 
     fn hashing(&self, times: &mut Times) {
@@ -133,56 +137,100 @@ impl Bench {
         times.insert(format!("sgd_backward {dim}"), step);
     }
 
-    /// Medians of several works done in turn, so that all see the same machine.
-    fn in_turn(&self, works: usize, mut work: impl FnMut(usize)) -> Vec<f64> {
-        let mut times = vec![Vec::new(); works];
-        for _ in 0..self.rounds + 3 {
-            for (which, times) in times.iter_mut().enumerate() {
-                let start = Instant::now();
-                work(which);
-                times.push(start.elapsed().as_secs_f64() * 1e3);
-            }
-        }
-        let median = |times: &mut Vec<f64>| {
-            times.drain(..3);
-            times.sort_by(f64::total_cmp);
-            times[times.len() / 2]
-        };
-        times.iter_mut().map(median).collect()
+    fn all_kernels<const DIM: usize>(&self, times: &mut Times) {
+        self.kernels::<DIM>(&Uses::cached(&self.batch(HashKind::Sklearn)), times);
+        // 128 MiB of lines, four times what a last cache has.
+        let (floats, lines) = if self.rounds > 1 { (1 << 27, 1 << 21) } else { (1 << 14, 1 << 10) };
+        let features = lines / DIM.div_ceil(16) / 5 * 5;
+        let few = Self { dicts: Vec::new(), buckets: self.buckets, rounds: self.rounds.min(5) };
+        few.kernels::<DIM>(&Uses::spread(floats, features, DIM), times);
+        times.insert(format!("spread features {DIM}"), features as f64);
     }
 
-    fn kernels<const DIM: usize>(&self, times: &mut Times) {
-        let batch = self.batch(HashKind::Sklearn);
-        let mut flat = Flat::<DIM>::new(self.buckets as usize, batch.slots());
-        let features = Features { offsets: batch.offsets(), values: batch.values() };
-        let mut out = vec![0.0; batch.len() * DIM];
+    /// Kernels and the memory's own limit in turn: the limit is the fastest of the loops that fetch less or more far ahead.
+    fn kernels<const DIM: usize>(&self, uses: &Uses, times: &mut Times) {
+        let Uses { name, slots, .. } = uses;
+        let mut flat = Flat::<DIM>::new(uses.rows(self.buckets, DIM), slots);
+        let features = Features { offsets: &uses.offsets, values: &uses.values };
+        let mut out = vec![0.0; (uses.offsets.len() - 1) * DIM];
         let above = vec![1e-6; out.len()];
-        let best = Isa::best();
-        let found = self.in_turn(2, |which| match which {
-            0 => _ = black_box(best.run(|| flat.read_all())),
-            _ => best.run(|| flat.write_all()),
-        });
-        times.extend(["read", "read and write"].map(|name| format!("{name} {DIM}")).into_iter().zip(found));
-        let isas: Vec<Isa> = Isa::available().collect();
-        let slots = batch.slots();
-        let rows = || RowList::new(DIM, slots.iter().map(|slot| flat.row(*slot))).unwrap();
-        let list = rows();
-        let found = self.in_turn(isas.len() + 1, |which| match isas.get(which) {
+        let isas: Vec<Isa> = Isa::available().filter(|isa| uses.floats == 0 || *isa == Isa::best()).collect();
+        let label = |which: usize| isas.get(which).map_or("memory", |isa| isa.name());
+        let mut keep = |kernel: &str, found: Vec<f64>| {
+            let (ours, limits) = found.split_at(isas.len());
+            let limit = limits.iter().copied().fold(f64::INFINITY, f64::min);
+            let found = ours.iter().copied().chain([limit]).enumerate();
+            times.extend(found.map(|(i, time)| (format!("{kernel} {DIM} {} {name}", label(i)), time)));
+        };
+        let list = RowList::new(DIM, slots.iter().map(|slot| flat.row(*slot))).unwrap();
+        let works = isas.len() + 4;
+        let found = self.in_turn(works, |which| match isas.get(which) {
             Some(&isa) => assert!(gather_sum(isa, &list, features, &mut out)),
-            None => assert_eq!(black_box(rows()).len(), slots.len()),
+            None => _ = black_box(Isa::best().run(|| flat.read_all(4 << (which - isas.len())))),
         });
-        let name = |which: usize| isas.get(which).map_or("list", |isa| isa.name());
-        times
-            .extend(found.into_iter().enumerate().map(|(i, t)| (format!("gather_sum {DIM} {}", name(i)), t)));
-        let cells = Cell::from_mut(flat.rows_mut().as_flattened_mut()).as_slice_of_cells();
-        let row = |slot: &Slot| cells.get(slot.0 as usize * DIM..).unwrap_or_default();
-        let list = RowCells::new(DIM, slots.iter().map(row)).unwrap();
-        let found = self.in_turn(isas.len(), |which| {
-            scatter_add(isas[which], &list, features, -0.1, &above).unwrap();
-        });
-        times.extend(
-            found.into_iter().enumerate().map(|(i, t)| (format!("scatter_add {DIM} {}", name(i)), t)),
-        );
+        keep("gather_sum", found);
+        // Cells and plain floats cannot both be borrowed, so the list of addresses is made anew, outside the clock.
+        let mut found = vec![Vec::new(); works];
+        for _ in 0..self.rounds + 3 {
+            for (which, times) in found.iter_mut().enumerate() {
+                let time = match isas.get(which) {
+                    Some(&isa) => flat.scatter(isa, features, &above),
+                    None => {
+                        let start = Instant::now();
+                        Isa::best().run(|| flat.write_all(4 << (which - isas.len())));
+                        milliseconds(start)
+                    }
+                };
+                times.push(time);
+            }
+        }
+        keep("scatter_add", found.into_iter().map(median).collect());
+    }
+}
+
+fn milliseconds(start: Instant) -> f64 {
+    start.elapsed().as_secs_f64() * 1e3
+}
+
+/// Of all but the first three.
+fn median(mut times: Vec<f64>) -> f64 {
+    times.drain(..3);
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
+/// Which rows the kernels sum, and how often.
+struct Uses {
+    name: &'static str,
+    slots: Vec<Slot>,
+    offsets: Vec<usize>,
+    values: Vec<f32>,
+    /// Floats of the table; 0: as many rows as the bench has buckets.
+    floats: usize,
+}
+
+impl Uses {
+    /// The batch, which a cache holds.
+    fn cached(batch: &Batch) -> Self {
+        let (slots, offsets) = (batch.slots().to_vec(), batch.offsets().to_vec());
+        Self { name: "cached", slots, offsets, values: batch.values().to_vec(), floats: 0 }
+    }
+
+    /// Rows from all of a table of so many floats, five a record.
+    fn spread(floats: usize, features: usize, dim: usize) -> Self {
+        let rows = (floats / dim) as u64;
+        let slot = |i: u64| Slot((i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20) as u32 % rows as u32);
+        Self {
+            name: "spread",
+            slots: (0..features as u64).map(slot).collect(),
+            offsets: (0..=features).step_by(5).collect(),
+            values: vec![1.0; features],
+            floats,
+        }
+    }
+
+    fn rows(&self, buckets: u32, dim: usize) -> usize {
+        if self.floats == 0 { buckets as usize } else { self.floats / dim }
     }
 }
 
@@ -224,28 +272,41 @@ impl<'a, const DIM: usize> Flat<'a, DIM> {
         }
     }
 
-    /// Reads every row, as fast as the memory gives them.
+    /// Reads every row, fetched `ahead` rows before, as fast as the memory gives them: into two registers, which cost nothing
+    /// beside it. A sum of all columns, `[DIM]`, would not stay in registers and be slower than the kernel it is to judge.
     #[inline(always)]
-    fn read_all(&self) -> [f32; DIM] {
-        let mut seen = [0.0; DIM];
+    fn read_all(&self, ahead: usize) -> [f32; 16] {
+        let mut seen = [0.0; 16];
         for (i, slot) in self.slots.iter().enumerate() {
-            self.fetch(i + 12);
-            let row = &self.rows()[slot.0 as usize];
-            for column in 0..DIM {
-                seen[column] += row[column];
+            self.fetch(i + ahead);
+            for line in self.rows()[slot.0 as usize].chunks(16) {
+                for (seen, value) in seen.iter_mut().zip(line) {
+                    *seen += value;
+                }
             }
         }
         seen
     }
 
-    /// Reads and writes every row.
+    /// Reads and writes every row, fetched `ahead` rows before.
     #[inline(always)]
-    fn write_all(&mut self) {
+    fn write_all(&mut self, ahead: usize) {
         for (i, slot) in self.slots.iter().enumerate() {
-            self.fetch(i + 12);
+            self.fetch(i + ahead);
             for value in &mut self.rows_mut()[slot.0 as usize] {
                 *value += 1e-7;
             }
         }
+    }
+
+    /// Time of the kernel, in milliseconds.
+    fn scatter(&mut self, isa: Isa, features: Features<'_>, above: &[f32]) -> f64 {
+        let slots = self.slots;
+        let cells = Cell::from_mut(self.rows_mut().as_flattened_mut()).as_slice_of_cells();
+        let row = |slot: &Slot| cells.get(slot.0 as usize * DIM..).unwrap_or_default();
+        let list = RowCells::new(DIM, slots.iter().map(row)).unwrap();
+        let start = Instant::now();
+        scatter_add(isa, &list, features, -0.1, above).unwrap();
+        milliseconds(start)
     }
 }

@@ -12,7 +12,7 @@ def sklearn(lines):
     from sklearn.feature_extraction import FeatureHasher
     from sklearn.linear_model import SGDClassifier
 
-    hasher, model = FeatureHasher(2**22), SGDClassifier(loss="log_loss")
+    hasher, model = FeatureHasher(2**22), SGDClassifier(loss="log_loss", random_state=0)
     loss, start = 0.0, time.perf_counter()
     for at in range(0, len(lines), 1000):
         records = [json.loads(line) for line in lines[at:at + 1000]]

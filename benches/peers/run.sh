@@ -1,28 +1,50 @@
 #!/bin/sh
 # How fast are we beside the peers, on the same streams and the same cores, at comparable losses?
 #
-#   benches/peers/run.sh [ROUNDS]       default: 5 rounds, about fifteen minutes on two cores, and the builds
+#   benches/peers/run.sh [STAGE...]     default: all, in this order; about ten minutes on two cores, and the builds
 #
-# Needs python3 with venv and 6 GB of disk for torch. Installs the peers into target/peers/venv, makes the
-# streams, builds the release binary and the embedding's bench, compares losses, times everything in turn, and writes
-# RESULTS.md and ratios.svg beside this file.
+#   setup       the peers from PyPI into target/peers/venv, the streams, the release binary, the embedding's bench
+#   losses      every learner once; stops if ours is more than 1 % above a peer's, or differs between one core and two
+#   times       whole streams, all programs in turn, ROUNDS times after a warm-up
+#   embedding   dicts to vectors and back, ours and torch's in turn, ROUNDS times
+#   kernels     our kernels and the memory's limit in turn, in pages of 4 KiB and 2 MiB; may be left out
+#   report      RESULTS.md and chart.svg beside this file
+#
+# ROUNDS is 5 if the environment does not say otherwise. Needs Rust, python3 with venv, 10 GB of disk for torch and 4 GB of
+# memory. Anything else that runs meanwhile makes the figures worth less; the load is printed.
 set -eu
 cd "$(dirname "$0")/../.."
 folder="${CARGO_TARGET_DIR:-$PWD/target}"
 peers="$folder/peers"
-mkdir -p "$peers"
-cargo build --release --locked
-cargo bench --locked --no-run --bench embedding
-if [ ! -x "$peers/venv/bin/python" ]; then
+python="$peers/venv/bin/python"
+
+setup() {
+    mkdir -p "$peers"
+    cargo build --release --locked
+    cargo bench --locked --no-run --bench embedding
     python3 -m venv "$peers/venv" || {
         echo "run.sh: python3 with venv is needed: apt-get install python3-venv" >&2
         exit 1
     }
-fi
-python="$peers/venv/bin/python"
-"$python" -m pip install --quiet numpy==2.4.6 scipy scikit-learn==1.9.1 vowpalwabbit==9.11.9 river==0.26.1 torch==2.15.0 zstandard
-# Its dependencies are an extension to be compiled and a retired name of scikit-learn: torch_embedding.py stands in for both.
-"$python" -m pip install --quiet --no-deps flexi-hash-embedding==0.0.3
-"$python" benches/peers/streams.py fixtures/flights.jsonl.zst "$peers"
-"$python" benches/peers/dicts.py "$peers/dicts.jsonl"
-exec "$python" benches/peers/compare.py "$folder/release/flexihash" "$peers" "${1:-5}"
+    "$python" -m pip install --quiet numpy==2.4.6 scipy==1.17.1 scikit-learn==1.9.1 vowpalwabbit==9.11.9 river==0.26.1 \
+        torch==2.15.0 zstandard==0.25.0
+    # Its dependencies are an extension to be compiled and a retired name of scikit-learn: torch_embedding.py stands in.
+    "$python" -m pip install --quiet --no-deps flexi-hash-embedding==0.0.3
+    "$python" benches/peers/streams.py fixtures/flights.jsonl.zst "$peers"
+    "$python" benches/peers/dicts.py "$peers/dicts.jsonl"
+}
+
+[ $# -gt 0 ] || set -- setup losses times embedding kernels report
+for stage; do
+    case "$stage" in
+    setup) setup ;;
+    losses | times | embedding | kernels)
+        "$python" benches/peers/measure.py "$stage" "$folder/release/flexihash" "$peers" "${ROUNDS:-5}"
+        ;;
+    report) "$python" benches/peers/report.py "$peers" ;;
+    *)
+        echo "run.sh: $stage: expected setup, losses, times, embedding, kernels or report" >&2
+        exit 2
+        ;;
+    esac
+done

@@ -194,9 +194,9 @@ pub struct Engine {
     positions: Positions,
 }
 
-/// Batches in flight per parse thread, and beside them.
+/// Batches in flight per parse thread, and beside them: with less slack stages sleep and wake each other at every batch.
 const WORK_PER_THREAD: usize = 2;
-const WORK_BESIDE: usize = 2;
+const WORK_BESIDE: usize = 8;
 /// Batches of lines waiting to be written.
 const LINES_WAITING: usize = 4;
 

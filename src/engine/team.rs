@@ -11,10 +11,9 @@
 //! lets no batch begin to be learned that has not begun; once the others have been settled, the heads are joined, the cut is
 //! taken, the replicas start afresh from the joined heads, and the gate opens.
 
+use super::work::Work;
 use crate::learner::{Learner, Mode, Replica};
 use crate::sync::{Condvar, Mutex, MutexGuard, lock};
-
-use super::work::Work;
 
 /// What the learning stage and the members share.
 pub(super) struct Team {

@@ -20,6 +20,7 @@ mod scan;
 mod scatter;
 mod sip;
 mod sort;
+mod tree;
 
 pub use exact::{exp_f64, ln_1p_f64, ln_f64};
 pub use gather::{Features, gather_sum};
@@ -31,6 +32,7 @@ pub use scan::{Quotes, text};
 pub use scatter::{Overflow, scatter_add};
 pub use sip::{CELL_BYTES, Cell, SIP_LANES, siphash_1_3_lanes};
 pub use sort::{SORT_LANES, sort_distinct};
+pub use tree::tree_sums;
 
 /// Lanes of a row that the self-tuning learner works on side by side.
 pub const LANES: usize = 8;

@@ -11,12 +11,17 @@ pub fn add_scaled(out: &mut [f32], scale: f32, x: &[f32]) {
 /// Asks the processor to fetch the cache line of `place`, without waiting. Changes nothing but time.
 #[inline(always)]
 pub fn prefetch<T>(place: &T) {
+    prefetch_at(place);
+}
+
+/// The same for an address, whatever is there.
+#[inline(always)]
+pub(super) fn prefetch_at<T>(place: *const T) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: `place` is a reference, so its address is valid; a prefetch never faults and writes nothing. SSE is
-        // part of every x86-64.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(place).cast::<i8>()) };
+        // SAFETY: a prefetch never faults and writes nothing, whatever the address. SSE is part of every x86-64.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(place.cast::<i8>()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = place;

@@ -138,6 +138,9 @@ where
         let mut set = StripeSet::default();
         set.insert(self.table.stripe_of(self.constant));
         for job in jobs {
+            if set == StripeSet::all() {
+                break;
+            }
             for &slot in batch.row(job.row).slots {
                 set.insert(self.table.stripe_of(slot));
             }

@@ -8,7 +8,7 @@
 use super::arm::Job;
 use crate::batch::{Batch, Slot};
 use crate::optim::RowRule;
-use crate::table::{Place, Rows, Table};
+use crate::table::{Place, Rows, SingleStripe, Table};
 use std::ops::Range;
 
 /// Rows of a table, each once, as they were when they were fetched and as they are now.
@@ -44,11 +44,7 @@ impl Copies {
         self.rows.resize(count * self.width, 0.0);
         self.sides.resize(count * self.side, 0.0);
         for stripe in 0..table.stripes() {
-            let copies = self.of_stripe(stripe);
-            let Some(mut rows) = table.single(stripe).filter(|_| !copies.is_empty()) else { continue };
-            for &copy in &self.by_stripe[copies.clone()] {
-                rows.prefetch(self.slots[copy as usize]);
-            }
+            let Some((mut rows, copies)) = self.hold(table, stripe) else { continue };
             for &copy in &self.by_stripe[copies] {
                 let copy = copy as usize;
                 let (row, side) = (span(copy, self.width), span(copy, self.side));
@@ -62,11 +58,7 @@ impl Copies {
     /// Joins what was changed with the rows as they are by now, stripe by stripe.
     pub(super) fn join(&self, table: &Table, rule: &impl RowRule) {
         for stripe in 0..table.stripes() {
-            let copies = self.of_stripe(stripe);
-            let Some(mut rows) = table.single(stripe).filter(|_| !copies.is_empty()) else { continue };
-            for &copy in &self.by_stripe[copies.clone()] {
-                rows.prefetch(self.slots[copy as usize]);
-            }
+            let Some((mut rows, copies)) = self.hold(table, stripe) else { continue };
             for &copy in &self.by_stripe[copies] {
                 let copy = copy as usize;
                 if !self.changed[copy] {
@@ -144,6 +136,16 @@ impl Copies {
             self.by_stripe[*place] = copy as u32;
             *place += 1;
         }
+    }
+
+    /// Locks a stripe and starts fetching the rows of its copies, which are where it says in `by_stripe`; `None` if it has none.
+    fn hold<'t>(&self, table: &'t Table, stripe: usize) -> Option<(SingleStripe<'t>, Range<usize>)> {
+        let copies = self.of_stripe(stripe);
+        let rows = if copies.is_empty() { None } else { table.single(stripe) }?;
+        for &copy in &self.by_stripe[copies.clone()] {
+            rows.prefetch(self.slots[copy as usize]);
+        }
+        Some((rows, copies))
     }
 
     /// Where the copies of a stripe are in `by_stripe`. Sorting has moved each start to the stripe's end.

@@ -5,9 +5,9 @@
 //! figures of its own; tasks appear with the first record that names them. Everything it knows is in its tables and
 //! in a small state that can be taken out and put back exactly, so that a restart continues bit for bit.
 
-mod copies;
 mod arm;
 mod build;
+mod copies;
 mod options;
 mod replica;
 pub mod validation;
@@ -295,7 +295,7 @@ impl Learner {
         for row in range.clone() {
             let outcome = match self.admit(batch, row, mode)? {
                 Some(rejection) => Outcome::Rejected(rejection),
-                None => self.number(&mut total, mode),
+                None => self.number(self.tasks.len(), &mut total, mode),
             };
             let known = if matches!(outcome, Outcome::Scored { .. }) { self.tasks.len() } else { 0 };
             self.scratch.known.push(known);
@@ -314,8 +314,9 @@ impl Learner {
         Ok(())
     }
 
-    fn number(&mut self, total: &mut usize, mode: Mode) -> Outcome {
-        let predictions = *total..*total + self.tasks.len();
+    /// Gives a good record its number, and its place for the predictions of `tasks`.
+    fn number(&mut self, tasks: usize, total: &mut usize, mode: Mode) -> Outcome {
+        let predictions = *total..*total + tasks;
         *total = predictions.end;
         let number = self.counters.records;
         self.counters.records += u64::from(mode != Mode::Again);
@@ -376,19 +377,11 @@ impl Learner {
         jobs.clear();
         predictions.clear();
         let name = task.name.as_deref();
-        for (row, _) in work.range.clone().zip(known.iter()).filter(|(_, known)| **known > index) {
-            let lesson = if work.mode == Mode::Predict { None } else { lesson(work.batch, row, name) };
-            jobs.push(Job { row, lesson });
-        }
+        let rows = work.range.clone().zip(known.iter()).filter(|(_, known)| **known > index);
+        jobs.extend(rows.map(|(row, _)| Job { row, lesson: lesson(work.batch, row, name, work.mode) }));
         task.arm.run(work.batch, jobs, predictions);
-        for (job, &prediction) in jobs.iter().zip(predictions.iter()) {
-            if let (Some(Lesson { label, weight }), Mode::Learn) = (job.lesson, work.mode) {
-                task.validation.add(prediction, f64::from(label), f64::from(weight));
-            }
-            if let Some(Outcome::Scored { predictions, .. }) = outcomes.rows.get(job.row - work.range.start) {
-                outcomes.predictions[predictions.start + index] = prediction as f32;
-            }
-        }
+        let scored = jobs.iter().copied().zip(predictions.iter().copied());
+        note(&mut task.validation, index, work, scored, outcomes);
         self.counters.dropped_steps += task.arm.take_dropped();
     }
 
@@ -407,8 +400,33 @@ fn task_name(batch: &Batch, task: Option<u32>) -> Option<&String> {
     batch.task_names().get(task? as usize)
 }
 
-/// The lesson that `row` holds for the task `name`, if any.
-fn lesson(batch: &Batch, row: usize, name: Option<&str>) -> Option<Lesson> {
+/// Takes up what task `index` predicted for rows of a piece of work: into its figures and into `outcomes`.
+fn note(
+    validation: &mut Validation,
+    index: usize,
+    work: &Work<'_>,
+    scored: impl Iterator<Item = (Job, f64)> + Clone,
+    outcomes: &mut Outcomes,
+) {
+    if work.mode == Mode::Learn {
+        let learned = scored.clone().filter_map(|(job, prediction)| {
+            let Lesson { label, weight } = job.lesson?;
+            Some((prediction, f64::from(label), f64::from(weight)))
+        });
+        validation.add_all(learned);
+    }
+    for (job, prediction) in scored {
+        if let Some(Outcome::Scored { predictions, .. }) = outcomes.rows.get(job.row - work.range.start) {
+            outcomes.predictions[predictions.start + index] = prediction as f32;
+        }
+    }
+}
+
+/// The lesson that `row` holds for the task `name`, if any, and if `mode` learns.
+fn lesson(batch: &Batch, row: usize, name: Option<&str>, mode: Mode) -> Option<Lesson> {
+    if mode == Mode::Predict {
+        return None;
+    }
     let weight = batch.weight(row);
     let is_named = |target: &&Target| task_name(batch, target.task).map(String::as_str) == name;
     let target = batch.targets(row).iter().find(is_named)?;

@@ -6,11 +6,12 @@
 //! ([`Learner::merge`]). A batch that changes the shape of the model (the first label, a new task) or breaks it is left to the
 //! model itself.
 
-use super::arm::{Arm, Job, Lesson};
-use super::{LabelShape, Learner, LearnerError, Mode, Outcome, Outcomes, lesson, task_name};
+use super::arm::{Arm, Job};
+use super::{LabelShape, Learner, LearnerError, Mode, Outcomes, Work, lesson, note, task_name};
 use crate::batch::Batch;
 
-/// A learner beside others; see the [module](self).
+/// A learner beside others: it shares the rows of the [`Learner`] it was made of and has a copy of its heads. Rows may be learned by
+/// several replicas at once, each on a thread of its own.
 pub struct Replica {
     shape: LabelShape,
     names: Vec<Option<String>>,
@@ -48,7 +49,7 @@ impl Replica {
         learned.predictions.clear();
         for (arm, name) in self.arms.iter_mut().zip(&self.names) {
             self.jobs.clear();
-            self.jobs.extend((0..batch.len()).map(|row| Job { row, lesson: taught(batch, row, name, mode) }));
+            self.jobs.extend(jobs(batch, name.as_deref(), mode));
             arm.run(batch, &self.jobs, &mut learned.predictions);
             learned.dropped += arm.take_dropped();
         }
@@ -65,8 +66,9 @@ impl Replica {
     }
 }
 
-fn taught(batch: &Batch, row: usize, task: &Option<String>, mode: Mode) -> Option<Lesson> {
-    if mode == Mode::Predict { None } else { lesson(batch, row, task.as_deref()) }
+/// All rows of a batch, with what task `name` learns from each.
+fn jobs(batch: &Batch, name: Option<&str>, mode: Mode) -> impl Iterator<Item = Job> + Clone {
+    (0..batch.len()).map(move |row| Job { row, lesson: lesson(batch, row, name, mode) })
 }
 
 impl Learner {
@@ -102,24 +104,18 @@ impl Learner {
             return self.process(batch, 0..batch.len(), mode, outcomes);
         }
         let tasks = learned.tasks.min(self.tasks.len());
-        outcomes.rows.clear();
-        outcomes.predictions.clear();
         outcomes.unnamed = if self.shape == LabelShape::Unknown { batch.len() } else { 0 };
         outcomes.tasks = if self.shape == LabelShape::Tasks { self.names.clone() } else { None };
-        for row in 0..batch.len() {
-            let start = outcomes.predictions.len();
-            let number = self.counters.records;
-            self.counters.records += u64::from(mode != Mode::Again);
-            for (index, task) in self.tasks.iter_mut().take(tasks).enumerate() {
-                let prediction = learned.predictions.get(index * batch.len() + row).copied().unwrap_or(0.0);
-                outcomes.predictions.push(prediction as f32);
-                if let (Some(Lesson { label, weight }), Mode::Learn) =
-                    (taught(batch, row, &task.name, mode), mode)
-                {
-                    task.validation.add(prediction, f64::from(label), f64::from(weight));
-                }
-            }
-            outcomes.rows.push(Outcome::Scored { number, predictions: start..outcomes.predictions.len() });
+        let mut total = 0;
+        outcomes.rows.clear();
+        outcomes.rows.extend((0..batch.len()).map(|_| self.number(tasks, &mut total, mode)));
+        outcomes.predictions.clear();
+        outcomes.predictions.resize(total, 0.0);
+        let work = Work { batch, range: 0..batch.len(), mode };
+        let of_tasks = learned.predictions.chunks_exact(batch.len().max(1));
+        for (index, (task, predictions)) in self.tasks.iter_mut().zip(of_tasks).enumerate() {
+            let scored = jobs(batch, task.name.as_deref(), mode).zip(predictions.iter().copied());
+            note(&mut task.validation, index, &work, scored, outcomes);
         }
         self.counters.dropped_steps += learned.dropped;
         if mode != Mode::Predict {

@@ -3,6 +3,7 @@
 //! Weighted means in f64, an AUC from a fixed histogram (memory does not grow, and two runs add in the same order, so
 //! figures are deterministic). Nothing here feeds back into learning.
 
+use crate::kernel::Isa;
 use crate::model::Loss;
 use serde::{Deserialize, Serialize};
 
@@ -160,14 +161,34 @@ impl Sums {
     }
 }
 
+/// Odds beyond these, 2^-32 and 2^31, are not told apart.
+const ODDS_MIN: f64 = 1.0 / 4_294_967_296.0;
+const ODDS_MAX: f64 = 2_147_483_648.0;
+
 /// Monotone in the prediction. Logistic: the leading bits of the odds (an exponent and six bits of mantissa: 1.6 %
 /// wide). Hinge: linear in ±8.
+#[inline(always)]
 fn bin(loss: Loss, prediction: f64) -> usize {
     if loss == Loss::Logistic {
-        let odds = (prediction / (1.0 - prediction)).clamp(2.0_f64.powi(-32), 2.0_f64.powi(31)) as f32;
+        let odds = (prediction / (1.0 - prediction)).clamp(ODDS_MIN, ODDS_MAX) as f32;
         return (odds.to_bits() >> 17).saturating_sub((127 - 32) << 6).min(BINS as u32 - 1) as usize;
     }
     ((prediction.clamp(-8.0, 8.0) + 8.0) / 16.0 * (BINS - 1) as f64) as usize
+}
+
+/// Predictions judged side by side.
+const WIDE: usize = 8;
+
+/// Holds predictions against their labels; `records`: prediction, label and weight of each.
+#[inline(always)]
+fn judge(loss: Loss, records: [(f64, f64, f64); WIDE]) -> [Judged; WIDE] {
+    let (predictions, labels) = (records.map(|record| record.0), records.map(|record| record.1));
+    let losses = loss.values(predictions, labels);
+    let bins = predictions.map(|prediction| bin(loss, prediction));
+    std::array::from_fn(|i| {
+        let (prediction, label, weight) = records[i];
+        Judged { loss: losses[i], prediction, label, weight, bin: bins[i] }
+    })
 }
 
 /// See the [module](self).
@@ -187,14 +208,34 @@ impl Validation {
 
     /// Notes a prediction made before its label was learned.
     pub fn add(&mut self, prediction: f64, label: f64, weight: f64) {
+        self.add_all(std::iter::once((prediction, label, weight)));
+    }
+
+    /// Notes predictions, labels and weights, in order: what [`Validation::add`] does with each.
+    pub fn add_all(&mut self, records: impl Iterator<Item = (f64, f64, f64)>) {
+        let mut records = records.peekable();
+        while records.peek().is_some() {
+            let (mut some, mut count) = ([(0.5, 0.0, 0.0); WIDE], 0);
+            for (place, record) in some.iter_mut().zip(&mut records) {
+                *place = record;
+                count += 1;
+            }
+            let loss = self.loss;
+            let judged = Isa::best().run(
+                #[inline(always)]
+                || judge(loss, some),
+            );
+            judged.iter().take(count).for_each(|judged| self.note(judged));
+        }
+    }
+
+    fn note(&mut self, judged: &Judged) {
         if self.current.examples == WINDOW {
             std::mem::swap(&mut self.previous, &mut self.current);
             self.current.clear();
         }
-        let (loss, bin) = (self.loss.value(prediction, label), bin(self.loss, prediction));
-        let judged = Judged { loss, prediction, label, weight, bin };
-        self.whole.add(&judged);
-        self.current.add(&judged);
+        self.whole.add(judged);
+        self.current.add(judged);
     }
 
     /// Over the whole life of the model.
@@ -279,5 +320,21 @@ mod tests {
         assert!(other.restore(&validation.state()));
         assert_eq!(other, validation);
         assert!(!Validation::new(Loss::Logistic).restore(&validation.state()));
+    }
+
+    #[test]
+    fn figures_do_not_depend_on_how_many_are_noted_at_once() {
+        for loss in [Loss::Logistic, Loss::Squared, Loss::Hinge, Loss::Quantile(0.3), Loss::Poisson] {
+            let (mut each, mut all) = (Validation::new(loss), Validation::new(loss));
+            let records: Vec<_> = stream().map(|(p, y)| (p, y, 1.0 + p)).collect();
+            records.iter().for_each(|&(p, y, weight)| each.note(&alone(loss, p, y, weight)));
+            records.chunks(61).for_each(|some| all.add_all(some.iter().copied()));
+            assert_eq!(all, each, "{loss:?}");
+        }
+    }
+
+    fn alone(loss: Loss, prediction: f64, label: f64, weight: f64) -> Judged {
+        let (value, bin) = (loss.value(prediction, label), bin(loss, prediction));
+        Judged { loss: value, prediction, label, weight, bin }
     }
 }

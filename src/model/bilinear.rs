@@ -6,7 +6,7 @@
 use super::frame::{Frame, Linked, Scores};
 use super::mixer::{Mixed, Mixers};
 use super::mixture::{lane_scores, lane_step};
-use super::{Head, IMPORTANCE_MAX, Loss, mean, shares};
+use super::{Head, IMPORTANCE_MAX, Loss, merge_means, shares};
 use crate::kernel::LANES;
 use crate::optim::{BilinearStep, BilinearSums, MACHINES};
 
@@ -135,12 +135,8 @@ impl<const K: usize> Head for BilinearMixture<K> {
 
     fn merge(&mut self, copies: &[&Self]) {
         let Some(shares) = shares(self, copies) else { return };
-        for (l, error) in self.lane_errors.iter_mut().enumerate() {
-            *error = mean(&shares, copies.iter().map(|copy| f64::from(copy.lane_errors[l]))) as f32;
-        }
-        for (m, error) in self.machine_errors.iter_mut().enumerate() {
-            *error = mean(&shares, copies.iter().map(|copy| f64::from(copy.machine_errors[m]))) as f32;
-        }
+        merge_means(&mut self.lane_errors, &shares, copies.iter().map(|copy| copy.lane_errors));
+        merge_means(&mut self.machine_errors, &shares, copies.iter().map(|copy| copy.machine_errors));
         self.frame.merge(&shares, copies.iter().map(|copy| &copy.frame));
         self.mixers.merge(&shares, copies.iter().map(|copy| &copy.mixers));
     }

@@ -154,7 +154,11 @@ impl Frame {
             self.take(label);
         }
         let limit = f64::from(STANDARD_MAX);
-        let z = ((label - self.mean) / self.deviation()).clamp(-limit, limit) as f32;
+        let z = if self.is_standard() {
+            ((label - self.mean) / self.deviation()).clamp(-limit, limit) as f32
+        } else {
+            0.0
+        };
         let count = if self.loss == Loss::Poisson { before } else { self.examples };
         Seen { label, weight, z, rate: 1.0 / (count + 5.0).min(1000.0) as f32, log_mean, dispersion }
     }

@@ -89,6 +89,21 @@ impl Loss {
             }
         }
     }
+
+    /// [`Loss::value`] of several predictions, side by side: the same bits.
+    #[inline(always)]
+    pub(crate) fn values<const N: usize>(self, predictions: [f64; N], labels: [f64; N]) -> [f64; N] {
+        if self != Self::Logistic || predictions.iter().any(|p| p.is_nan()) {
+            return std::array::from_fn(|i| self.value(predictions[i], labels[i]));
+        }
+        let p = predictions.map(|p| p.clamp(1e-15, 1.0 - 1e-15));
+        let (positive, negative) = (kernel::ln_f64(p), kernel::ln_1p_f64(p.map(|p| -p)));
+        std::array::from_fn(|i| {
+            let (label, rest) = (labels[i], 1.0 - labels[i]);
+            let positive = if label > 0.0 { -label * positive[i] } else { 0.0 };
+            positive - if label < 1.0 { rest * negative[i] } else { 0.0 }
+        })
+    }
 }
 
 #[cfg(test)]
@@ -117,6 +132,22 @@ mod tests {
             for score in [-1e30, 1e30] {
                 assert!(loss.value(loss.link(score), 1.0).is_finite(), "{loss:?}");
                 assert!(loss.gradient(score, 1.0).is_finite(), "{loss:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn values_side_by_side_have_the_bits_of_each_alone() {
+        for loss in ALL {
+            for i in 0..2000 {
+                let score =
+                    |lane: usize| ((i * 8 + lane) as f64 * 0.731).sin() * if i % 2 == 0 { 4.0 } else { 40.0 };
+                let p: [f64; 8] = std::array::from_fn(|lane| loss.link(score(lane)));
+                let labels: [f64; 8] = std::array::from_fn(|lane| [0.0, 1.0, 0.25, 1.0][(i + lane) % 4]);
+                for (lane, value) in loss.values(p, labels).into_iter().enumerate() {
+                    let alone = loss.value(p[lane], labels[lane]);
+                    assert_eq!(value.to_bits(), alone.to_bits(), "{loss:?} {} {}", p[lane], labels[lane]);
+                }
             }
         }
     }

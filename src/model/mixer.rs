@@ -20,12 +20,13 @@ const CURVATURE_MAX: f64 = 1e9;
 /// Bound of the loss of one record, as far as it says which mixer is good.
 const LOSS_MAX: f64 = 1e4;
 
-/// Weights and covariance of one mixer, its `N` experts padded to `P` lanes.
+/// Weights and covariance of one mixer, its `N` experts padded to `P` lanes. Aligned as cache lines are.
 #[derive(Debug, Clone, PartialEq)]
+#[repr(C, align(64))]
 struct Mixer<const N: usize, const P: usize> {
-    weights: [f64; P],
     /// Column by column, so that what is summed over a row is summed in the lanes of all rows at once.
     covariance: [[f64; P]; N],
+    weights: [f64; P],
     loss: f64,
 }
 

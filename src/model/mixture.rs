@@ -2,7 +2,7 @@
 
 use super::frame::{Frame, Linked, Response, Scores};
 use super::mixer::{Mixed, Mixers};
-use super::{Head, IMPORTANCE_MAX, Loss, mean, shares};
+use super::{Head, IMPORTANCE_MAX, Loss, merge_means, shares};
 use crate::kernel::LANES;
 use crate::optim::{KALMAN_FROM, LaneStep, LaneSums};
 
@@ -114,9 +114,7 @@ impl Head for Mixture {
 
     fn merge(&mut self, copies: &[&Self]) {
         let Some(shares) = shares(self, copies) else { return };
-        for (l, error) in self.errors.iter_mut().enumerate() {
-            *error = mean(&shares, copies.iter().map(|copy| f64::from(copy.errors[l]))) as f32;
-        }
+        merge_means(&mut self.errors, &shares, copies.iter().map(|copy| copy.errors));
         self.frame.merge(&shares, copies.iter().map(|copy| &copy.frame));
         self.mixers.merge(&shares, copies.iter().map(|copy| &copy.mixers));
     }

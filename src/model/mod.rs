@@ -52,6 +52,17 @@ fn shares<H: Head>(before: &H, copies: &[&H]) -> Option<Vec<f64>> {
     (all > 0.0).then(|| learned.iter().map(|learned| learned / all).collect())
 }
 
+/// Each of `own` becomes the mean of the copies' values in its place.
+fn merge_means<const N: usize>(
+    own: &mut [f32; N],
+    shares: &[f64],
+    copies: impl Iterator<Item = [f32; N]> + Clone,
+) {
+    for (i, own) in own.iter_mut().enumerate() {
+        *own = mean(shares, copies.clone().map(|copy| f64::from(copy[i]))) as f32;
+    }
+}
+
 /// Σ share · value.
 fn mean(shares: &[f64], values: impl Iterator<Item = f64>) -> f64 {
     shares.iter().zip(values).map(|(share, value)| share * value).sum()

@@ -13,7 +13,7 @@
 use super::lanes::{LaneStep, LaneSums, Lanes};
 use super::merge::{Belief, mean_of};
 use super::{Init, Input, Number, RowRule, SIDE};
-use crate::kernel::LANES;
+use crate::kernel::{LANES, tree_sums};
 
 /// Factorization machines in a row.
 pub const MACHINES: usize = 2;
@@ -35,23 +35,25 @@ const FRESH: [f32; 3 * MACHINES] =
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Bilinear<const K: usize>;
 
-/// Sums of one machine over a record's rows.
+/// Sums of one machine over a record's rows. Aligned as cache lines are: sums that lie across two of them take twice as
+/// long to change.
 #[derive(Debug, Clone, Copy)]
+#[repr(C, align(64))]
 pub struct MachineSums<const K: usize> {
-    /// Σ x·w.
-    pub linear: f32,
-    /// Σ x²·s.
-    pub linear_variance: f32,
     /// Σ u·v.
     pub factors: [f32; K],
     /// Σ (u·v)².
     pub squares: [f32; K],
-    /// Σ p·u².
-    pub variance: f32,
     /// Σ p·u²·(u·v).
     pub variance_factors: [f32; K],
     /// Σ p·u²·(u·v)².
     pub variance_squares: [f32; K],
+    /// Σ p·u².
+    pub variance: f32,
+    /// Σ x·w.
+    pub linear: f32,
+    /// Σ x²·s.
+    pub linear_variance: f32,
 }
 
 /// Sums of a record.
@@ -67,15 +69,16 @@ pub struct BilinearSums<const K: usize> {
 
 /// What the rows of one record are told.
 #[derive(Debug, Clone, Copy)]
+#[repr(C, align(64))]
 pub struct BilinearStep<const K: usize> {
+    /// Factor sums, scaled.
+    pub factors: [[f32; K]; MACHINES],
     /// For the lanes.
     pub lanes: LaneStep,
     /// Per machine: −dL/dscore / (1 + h·V).
     pub innovation: [f32; MACHINES],
     /// Per machine: h / (1 + h·V), h the curvature of the loss.
     pub precision: [f32; MACHINES],
-    /// Factor sums, scaled.
-    pub factors: [[f32; K]; MACHINES],
     /// √(10/rows), 1 at most.
     pub scale: f32,
 }
@@ -199,9 +202,11 @@ impl<const K: usize> RowRule for Bilinear<K> {
         };
         let Some((b, rest)) = rest.split_first_chunk_mut::<K>() else { return false };
         let Some(tail) = rest.first_chunk_mut::<{ 3 * MACHINES }>() else { return false };
-        for (machine, factors) in [a, b].into_iter().enumerate() {
+        for machine in 0..MACHINES {
             move_weight(machine, tail, input.x, step);
-            move_factors(machine, factors, &mut tail[2 * MACHINES + machine], input, step);
+        }
+        if let Some((_, variances)) = tail.split_last_chunk_mut::<MACHINES>() {
+            move_factors([a, b], variances, input, step);
         }
         done
     }
@@ -274,36 +279,28 @@ fn move_weight<const K: usize>(
 /// d score / d v = u·(F − u·v).
 #[inline(always)]
 fn move_factors<const K: usize>(
-    machine: usize,
-    factors: &mut [f32; K],
-    variance: &mut f32,
+    machines: [&mut [f32; K]; MACHINES],
+    variances: &mut [f32; MACHINES],
     input: Input,
     step: &BilinearStep<K>,
 ) {
-    let (u, p) = (input.u * step.scale, *variance);
-    let mut squares = [0.0; K];
-    for f in 0..K {
-        let slope = u * (step.factors[machine][f] - u * factors[f]);
-        squares[f] = slope * slope;
-        factors[f] = clip(factors[f] + p * slope * step.innovation[machine], FACTOR_MAX);
-    }
-    let mean = tree_sum(squares) / K as f32;
-    let drift = DRIFT_FACTOR[machine] * input.u * input.u;
-    let next = p - p * p * mean * step.precision[machine] + drift;
-    *variance = next.max(VARIANCE_MIN).min(PRIOR_FACTOR[machine]);
-}
-
-/// The sum in a fixed order: halves, quarters, and so on. `K` is a power of two.
-#[inline(always)]
-fn tree_sum<const K: usize>(mut values: [f32; K]) -> f32 {
-    let mut half = K / 2;
-    while half > 0 {
-        for i in 0..half {
-            values[i] += values[i + half];
+    let u = input.u * step.scale;
+    let mut squares = [[0.0; K]; MACHINES];
+    for (machine, factors) in machines.into_iter().enumerate() {
+        let (p, sums, innovation) = (variances[machine], &step.factors[machine], step.innovation[machine]);
+        for f in 0..K {
+            let slope = u * (sums[f] - u * factors[f]);
+            squares[machine][f] = slope * slope;
+            factors[f] = clip(factors[f] + p * slope * innovation, FACTOR_MAX);
         }
-        half /= 2;
     }
-    values.first().copied().unwrap_or(0.0)
+    let sums = tree_sums(&squares[0], &squares[1]);
+    for (machine, p) in variances.iter_mut().enumerate() {
+        let mean = sums[machine] / K as f32;
+        let drift = DRIFT_FACTOR[machine] * input.u * input.u;
+        let next = *p - *p * *p * mean * step.precision[machine] + drift;
+        *p = next.max(VARIANCE_MIN).min(PRIOR_FACTOR[machine]);
+    }
 }
 
 /// Within ±`limit`, NaN included.

@@ -38,6 +38,7 @@ pub struct Lanes;
 
 /// Scores of the lanes, and the variance of the Kalman lanes' scores.
 #[derive(Debug, Clone, Copy, Default)]
+#[repr(C, align(64))]
 pub struct LaneSums {
     /// Σ x·w.
     pub scores: [f32; LANES],
@@ -49,6 +50,7 @@ pub struct LaneSums {
 
 /// What each lane answers a record with.
 #[derive(Debug, Clone, Copy)]
+#[repr(C, align(64))]
 pub struct LaneStep {
     /// AdaGrad lanes: dL/dscore. Kalman lanes: dL/dscore / (1 + curvature · variance of the score).
     pub gradient: [f32; LANES],

@@ -108,11 +108,8 @@ pub trait RowRule: Send + Sync {
         step: &Self::Step,
     ) -> bool;
     /// Joins what two learners learned apart: `now` `[width]` is the row as others left it, `after` what this learner made of
-    /// `before`. By default differences add up, as gradients of separate records do; state that ends in a root
-    /// stays at least 0. A float that would not be finite stays as it is.
-    fn merge(&self, now: &mut [f32], before: &[f32], after: &[f32]) {
-        merge::add_differences(now, before, after);
-    }
+    /// `before`. A float that would not be finite stays as it is.
+    fn merge(&self, now: &mut [f32], before: &[f32], after: &[f32]);
     /// The same for the side column `[side]`.
     fn merge_side(&self, now: &mut [f32], before: &[f32], after: &[f32]) {
         Standardizer::merge(now, before, after);

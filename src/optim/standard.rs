@@ -49,7 +49,7 @@ impl Standardizer {
     pub fn see(&mut self, value: f32, examples: f64) -> f32 {
         let value = f64::from(value);
         let (mean, deviation) = (f64::from(self.mean), f64::from(self.deviation));
-        let rms = (mean * mean + deviation * deviation).sqrt();
+        let rms = self.square().sqrt();
         let known = self.count > 0.0 && rms > 0.0;
         let clipped = if known { value.clamp(-WINSOR * rms, WINSOR * rms) } else { value };
         self.count = (self.count + 1.0).min(COUNT_MAX);

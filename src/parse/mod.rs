@@ -102,11 +102,8 @@ impl Parser {
     /// with keys entered and not left: abandon the example. A sink that can [restart](ExampleSink::restart) is told some
     /// times faster.
     pub fn parse(&self, bytes: &[u8], sink: &mut impl ExampleSink) -> Result<(), ParseError> {
-        if sink.can_restart() {
-            if fast::record(&self.options, bytes, sink).is_some() {
-                return Ok(());
-            }
-            sink.restart();
+        if fast::record(&self.options, bytes, sink) {
+            return Ok(());
         }
         self.walk(bytes, sink, |walk, json| walk::Record(walk).deserialize(json))
     }
@@ -114,11 +111,8 @@ impl Parser {
     /// Tells `sink` the features in `bytes`, one JSON object whose every key is a feature: no name is special. On an
     /// error as [`Parser::parse`].
     pub fn parse_features(&self, bytes: &[u8], sink: &mut impl ExampleSink) -> Result<(), ParseError> {
-        if sink.can_restart() {
-            if fast::features(&self.options, bytes, sink).is_some() {
-                return Ok(());
-            }
-            sink.restart();
+        if fast::features(&self.options, bytes, sink) {
+            return Ok(());
         }
         self.walk(bytes, sink, |walk, json| walk::Features(walk).deserialize(json))
     }

@@ -73,15 +73,6 @@ impl<'a> Lease<'a> {
         stripe
     }
 
-    /// Starts fetching the row of `slot` into the cache. Waits for what says where that is.
-    #[inline]
-    pub fn prefetch(&self, slot: Slot) {
-        let Some(place) = self.terms.index.find(slot) else { return };
-        if let Some(Some(stripe)) = self.stripes.get(place.stripe()) {
-            stripe.prefetch(place.position());
-        }
-    }
-
     /// The row of `slot`, `[width]`; its initial values if it was never changed. Empty if its stripe is not leased.
     #[inline]
     pub fn row(&mut self, slot: Slot) -> &[f32] {
@@ -150,7 +141,7 @@ impl<'a> Lease<'a> {
     #[inline(never)]
     fn place_new(&mut self, slot: Slot) -> Place {
         let index = self.terms.index;
-        let position = self.stripe(slot).and_then(|stripe| stripe.position_new(index, slot));
+        let position = self.stripe(slot).and_then(|stripe| stripe.settle_block(index, slot));
         position.and_then(|_| index.find(slot)).unwrap_or(Place::FRESH)
     }
 

@@ -51,10 +51,7 @@ impl SingleStripe<'_> {
     #[inline]
     pub fn row_mut(&mut self, slot: Slot) -> (&mut [f32], &mut [f32]) {
         let index = &self.table.index;
-        let known = index.find(slot).map(|place| place.position());
-        let Some(position) = known.or_else(|| self.stripe.position_new(index, slot)) else {
-            return (&mut [], &mut []);
-        };
+        let Some(position) = self.stripe.settle(index, slot) else { return (&mut [], &mut []) };
         if self.stripe.mark(position, slot) {
             self.table.aside.fetch_add(1, Ordering::Relaxed);
         }

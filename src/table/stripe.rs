@@ -120,16 +120,17 @@ impl Stripe {
 
     /// The position of a row, which gets one if it has none.
     #[inline(always)]
-    fn settle(&mut self, index: &Index, slot: Slot) -> Option<usize> {
+    pub(super) fn settle(&mut self, index: &Index, slot: Slot) -> Option<usize> {
         match index.find(slot) {
             Some(place) => Some(place.position()),
             None => self.settle_block(index, slot),
         }
     }
 
+    /// Gives a row without a position one.
     #[cold]
     #[inline(never)]
-    fn settle_block(&mut self, index: &Index, slot: Slot) -> Option<usize> {
+    pub(super) fn settle_block(&mut self, index: &Index, slot: Slot) -> Option<usize> {
         let shape = self.shape;
         let block = self.offset(slot)? >> shape.block;
         let (group, first) = (block / BLOCKS_PER_GROUP, (self.used as usize) << shape.block);
@@ -171,12 +172,6 @@ impl Stripe {
     #[cold]
     pub(super) fn position_fresh(&mut self, index: &Index, slot: Slot) -> Option<usize> {
         if self.init == Init::Zeros { None } else { self.settle_block(index, slot) }
-    }
-
-    /// The position of a row to be changed, which gets one if it has none.
-    #[cold]
-    pub(super) fn position_new(&mut self, index: &Index, slot: Slot) -> Option<usize> {
-        self.settle(index, slot)
     }
 
     /// The row `[width]` at `position`.

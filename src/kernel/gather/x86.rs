@@ -1,7 +1,7 @@
 //! The same sums with a record's vector in registers, 256 or 512 bits wide.
 
 use super::{Features, plain};
-use crate::kernel::list::{RowList, distance, fetch};
+use crate::kernel::list::{AHEAD, RowList, fetch};
 use crate::kernel::register::Register;
 use std::arch::x86_64::{__m256, __m512};
 
@@ -57,7 +57,7 @@ unsafe fn gather<V: Register, const N: usize, const BLOCKS: usize>(
             let mut lanes = unsafe { [V::zero(); N] };
             for i in record.clone() {
                 // SAFETY: i is below `count`, and the list is longer than that by the padding.
-                let (row, ahead) = unsafe { (*rows.add(i), *rows.add(i + distance(dim))) };
+                let (row, ahead) = unsafe { (*rows.add(i), *rows.add(i + AHEAD)) };
                 // SAFETY: i is below `count`, the number of values at most.
                 let value = unsafe { *values.add(i) };
                 if part == 0 {

@@ -27,18 +27,12 @@ impl<S: ExampleSink> Reader<'_, S> {
             }
             b'-' | b'0'..=b'9' => {
                 let (number, at) = self.number(at)?;
-                match number {
-                    Number::Integer(integer) => {
-                        self.count(below)?;
+                match self.counted(number, below)? {
+                    Some(Number::Integer(integer)) => {
                         self.sink.integer_at(key, integer.value(), integer.as_f32()).ok()?;
                     }
-                    Number::Other(value) => {
-                        let narrow = finite(value)?;
-                        if narrow != 0.0 {
-                            self.count(below)?;
-                            self.sink.number_at(key, narrow).ok()?;
-                        }
-                    }
+                    Some(Number::Other(value)) => self.sink.number_at(key, value as f32).ok()?,
+                    None => {}
                 }
                 Some(at)
             }
@@ -98,18 +92,12 @@ impl<S: ExampleSink> Reader<'_, S> {
     #[inline(always)]
     fn number_here(&mut self, at: usize, path: usize) -> Option<usize> {
         let (number, at) = self.number(at)?;
-        match number {
-            Number::Integer(integer) => {
-                self.count(path)?;
+        match self.counted(number, path)? {
+            Some(Number::Integer(integer)) => {
                 self.sink.integer(integer.value(), integer.as_f32()).ok()?;
             }
-            Number::Other(value) => {
-                let narrow = finite(value)?;
-                if narrow != 0.0 {
-                    self.count(path)?;
-                    self.sink.number(narrow).ok()?;
-                }
-            }
+            Some(Number::Other(value)) => self.sink.number(value as f32).ok()?,
+            None => {}
         }
         Some(at)
     }
@@ -122,16 +110,26 @@ impl<S: ExampleSink> Reader<'_, S> {
         Some(at)
     }
 
+    /// The number as a feature, its path counted: finite in f32, and none if it is 0 there and no integer.
+    #[inline(always)]
+    fn counted(&mut self, number: Number, path: usize) -> Option<Option<Number>> {
+        if let Number::Other(value) = number {
+            let narrow = value as f32;
+            if !narrow.is_finite() {
+                return None;
+            }
+            if narrow == 0.0 {
+                return Some(None);
+            }
+        }
+        self.count(path)?;
+        Some(Some(number))
+    }
+
     /// Counts the path of one more feature.
     #[inline(always)]
     fn count(&mut self, path: usize) -> Option<()> {
         self.paths += path;
         (self.paths <= PATH_BYTES_LIMIT).then_some(())
     }
-}
-
-#[inline(always)]
-fn finite(value: f64) -> Option<f32> {
-    let narrow = value as f32;
-    narrow.is_finite().then_some(narrow)
 }

@@ -21,14 +21,27 @@ use crate::kernel::{self, Isa, Quotes};
 /// Levels of nesting that are read here; the careful walk has 127.
 const LEVELS: usize = 32;
 
-/// Reads one example: what [`super::Parser::parse`] does. `None`: not taken, and `sink` may have been told a part.
-pub(super) fn record<S: ExampleSink>(options: &ParseOptions, bytes: &[u8], sink: &mut S) -> Option<()> {
-    read(options, bytes, sink, Reader::record)
+/// Reads one example: what [`super::Parser::parse`] does. `false`: not taken, and `sink` is as it was.
+pub(super) fn record<S: ExampleSink>(options: &ParseOptions, bytes: &[u8], sink: &mut S) -> bool {
+    or_restart(sink, |sink| read(options, bytes, sink, Reader::record))
 }
 
 /// Reads one object of features: what [`super::Parser::parse_features`] does. As [`record`].
-pub(super) fn features<S: ExampleSink>(options: &ParseOptions, bytes: &[u8], sink: &mut S) -> Option<()> {
-    read(options, bytes, sink, |reader, at| reader.features(at, 0, LEVELS))
+pub(super) fn features<S: ExampleSink>(options: &ParseOptions, bytes: &[u8], sink: &mut S) -> bool {
+    or_restart(sink, |sink| read(options, bytes, sink, |reader, at| reader.features(at, 0, LEVELS)))
+}
+
+/// Takes back what a sink was told of a record that is not taken. One that cannot do so is told nothing.
+#[inline(always)]
+fn or_restart<S: ExampleSink>(sink: &mut S, read: impl FnOnce(&mut S) -> Option<()>) -> bool {
+    if !sink.can_restart() {
+        return false;
+    }
+    let taken = read(sink).is_some();
+    if !taken {
+        sink.restart();
+    }
+    taken
 }
 
 fn read<'r, S: ExampleSink>(
