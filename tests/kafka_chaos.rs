@@ -163,16 +163,17 @@ fn feed(
     broker: &Broker,
     topic: &str,
     partitions: i32,
-    record: impl Fn(i32, usize) -> Option<String>,
+    record: impl Fn(i32, usize) -> String,
     stop: &AtomicBool,
 ) -> usize {
-    const LEAST: usize = 5000;
+    // A long run has 200,000 records at least.
+    let least = if faults() < 100 { 20_000 } else { 200_000 } / partitions as usize;
     let producer = broker.producer();
     let mut sent = 0;
-    'all: while !stop.load(Ordering::Relaxed) || sent < LEAST {
+    while !stop.load(Ordering::Relaxed) || sent < least {
         for _ in 0..50 {
             for partition in 0..partitions {
-                let Some(line) = record(partition, sent) else { break 'all };
+                let line = record(partition, sent);
                 push(&producer, BaseRecord::to(topic).partition(partition).payload(line.as_bytes()));
             }
             sent += 1;
@@ -205,65 +206,72 @@ fn weights(folders: &[std::path::PathBuf]) -> (Vec<f64>, f64) {
 
 #[test]
 fn two_members_learn_every_record_once_whatever_dies() {
+    two_members("", 20_261_122);
+}
+
+#[test]
+fn two_members_of_the_eager_protocol_learn_every_record_once_whatever_dies() {
+    two_members("-X partition.assignment.strategy=range", 20_261_123);
+}
+
+fn two_members(protocol: &str, seed: u64) {
     let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     const PARTITIONS: i32 = 4;
     let (broker, scene) = (Broker::start(), Scene::new());
-    for (round, protocol) in ["", "-X partition.assignment.strategy=range"].iter().enumerate() {
-        let (topic, out) = (fresh("chaos"), fresh("chaos-out"));
-        broker.topic(&topic, PARTITIONS);
-        let folders = ["a", "b"].map(|name| scene.path(&format!("{name}{round}")));
-        let line = |folder: &Path| {
-            format!(
-                "train --kafka {} --topic {topic} --group {topic} -m {} -p kafka:{out} -q --checkpoint-every 200ms \
-                 --loss quantile --optimizer sgd --learning-rate 2 --buckets 4194304 {TIMEOUTS} {protocol}",
-                broker.address,
-                folder.display()
-            )
-        };
-        let lines = folders.iter().map(|folder| line(folder)).collect();
-        let stop = AtomicBool::new(false);
-        let sent = std::thread::scope(|scope| {
-            let feeder = scope.spawn(|| {
-                let record = |partition: i32, n: usize| {
-                    let f = feature(partition, n);
-                    let id = format!("{partition}/{n}");
-                    Some(format!("{{\"id\":\"{id}\",\"label\":1e9,\"features\":{{\"f\":\"{f}\"}}}}"))
-                };
-                feed(&broker, &topic, PARTITIONS, record, &stop)
-            });
-            let mut chaos = Chaos::new(&broker, &scene, lines, 20_261_122 + round as u64);
-            std::thread::sleep(Duration::from_secs(3));
-            for n in 0..faults().div_ceil(3) {
-                let any = [Fault::Kill, Fault::Leave, Fault::Kill, Fault::Sleep, Fault::Broker];
-                // Each kind at least once, then at random.
-                let pick = if n < 4 { [0, 1, 3, 4][n] } else { chaos.dice.roll(5) as usize };
-                chaos.fault(any[pick]);
-            }
-            stop.store(true, Ordering::Relaxed);
-            let sent = feeder.join().unwrap();
-            chaos.end(&topic, &[sent as i64; PARTITIONS as usize]);
-            sent
+    let (topic, out) = (fresh("chaos"), fresh("chaos-out"));
+    broker.topic(&topic, PARTITIONS);
+    let folders = ["a", "b"].map(|name| scene.path(name));
+    let line = |folder: &Path| {
+        format!(
+            "train --kafka {} --topic {topic} --group {topic} -m {} -p kafka:{out} -q --checkpoint-every 200ms \
+             --loss quantile --optimizer sgd --learning-rate 2 --buckets 4194304 {TIMEOUTS} {protocol}",
+            broker.address,
+            folder.display()
+        )
+    };
+    let lines = folders.iter().map(|folder| line(folder)).collect();
+    let stop = AtomicBool::new(false);
+    let sent = std::thread::scope(|scope| {
+        let feeder = scope.spawn(|| {
+            let record = |partition: i32, n: usize| {
+                let f = feature(partition, n);
+                let id = format!("{partition}/{n}");
+                format!("{{\"id\":\"{id}\",\"label\":1e9,\"features\":{{\"f\":\"{f}\"}}}}")
+            };
+            feed(&broker, &topic, PARTITIONS, record, &stop)
         });
-        let mut expected = vec![0.0; FEATURES];
-        for partition in 0..PARTITIONS {
-            (0..sent).for_each(|n| expected[feature(partition, n)] += 1.0);
+        let mut chaos = Chaos::new(&broker, &scene, lines, seed);
+        std::thread::sleep(Duration::from_secs(3));
+        for n in 0..faults().div_ceil(3) {
+            let any = [Fault::Kill, Fault::Leave, Fault::Kill, Fault::Sleep, Fault::Broker];
+            // Each kind at least once, then at random.
+            let pick = if n < 4 { [0, 1, 3, 4][n] } else { chaos.dice.roll(5) as usize };
+            chaos.fault(any[pick]);
         }
-        let (found, constant) = weights(&folders);
-        assert_eq!(constant, (sent * PARTITIONS as usize) as f64, "records learned, of those sent");
-        assert_eq!(found, expected, "occurrences learned, by feature");
-        let mut answers = BTreeMap::new();
-        for (index, message) in broker.read(&out).into_iter().enumerate() {
-            let id = message.key.unwrap();
-            assert!(
-                id.starts_with(&format!("{}/", message.partition)),
-                "{id} in partition {}",
-                message.partition
-            );
-            assert_eq!(answers.insert(id.clone(), index), None, "{id} was answered twice");
-        }
-        assert_eq!(answers.len(), sent * PARTITIONS as usize);
-        println!("{protocol} {} records, each learned and answered once", answers.len());
+        stop.store(true, Ordering::Relaxed);
+        let sent = feeder.join().unwrap();
+        chaos.end(&topic, &[sent as i64; PARTITIONS as usize]);
+        sent
+    });
+    let mut expected = vec![0.0; FEATURES];
+    for partition in 0..PARTITIONS {
+        (0..sent).for_each(|n| expected[feature(partition, n)] += 1.0);
     }
+    let (found, constant) = weights(&folders);
+    assert_eq!(constant, (sent * PARTITIONS as usize) as f64, "records learned, of those sent");
+    assert_eq!(found, expected, "occurrences learned, by feature");
+    let mut answers = BTreeMap::new();
+    for (index, message) in broker.read(&out).into_iter().enumerate() {
+        let id = message.key.unwrap();
+        assert!(
+            id.starts_with(&format!("{}/", message.partition)),
+            "{id} in partition {}",
+            message.partition
+        );
+        assert_eq!(answers.insert(id.clone(), index), None, "{id} was answered twice");
+    }
+    assert_eq!(answers.len(), sent * PARTITIONS as usize);
+    println!("{protocol} {} records, each learned and answered once", answers.len());
 }
 
 #[test]
@@ -281,7 +289,7 @@ fn a_member_alone_ends_with_the_bits_of_a_run_that_nothing_ever_happened_to() {
     );
     let stop = AtomicBool::new(false);
     let sent = std::thread::scope(|scope| {
-        let record = |_, n: usize| all.get(n).map(|line| (*line).to_owned());
+        let record = |_, n: usize| all[n % all.len()].to_owned();
         let (topic, stop) = (&topic, &stop);
         let feeder = scope.spawn(move || feed(broker, topic, 1, record, stop));
         let mut chaos = Chaos::new(broker, &scene, vec![line], 7);
@@ -296,7 +304,7 @@ fn a_member_alone_ends_with_the_bits_of_a_run_that_nothing_ever_happened_to() {
         chaos.end(topic, &[sent as i64]);
         sent
     });
-    scene.file("in", all[..sent].join("\n"));
+    scene.file("in", all.iter().cycle().take(sent).copied().collect::<Vec<_>>().join("\n"));
     scene.train("in -q -m whole -p whole.jsonl");
     assert_same("weights", &learned(&scene.path("whole")), &learned(&scene.path("model")));
     let values: String = broker.read(&out).iter().map(|message| message.text() + "\n").collect();

@@ -4,6 +4,7 @@
 //! summary without its times.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::disallowed_methods, reason = "test data need not be durable")]
+#![allow(clippy::print_stdout, reason = "how often it was stopped")]
 
 mod support;
 

@@ -1,7 +1,7 @@
 //! Reading from a Kafka cluster instead of files.
 
 use super::{ConfigError, Every, RunFlags};
-use crate::sink::KafkaOutputs;
+use crate::sink::{Delivery, KafkaOutputs};
 use crate::source::{KafkaOptions, OnGap, Properties};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -45,6 +45,10 @@ pub struct KafkaFlags {
     /// No control record knows this model: go by the newest generation in its folder
     #[cfg_attr(feature = "cli", arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true"))]
     pub adopt: Option<bool>,
+    /// When results in topics are visible: exactly-once, with the commit of their generation; at-least-once, at once, but after a
+    /// fault some are there twice [default: exactly-once]
+    #[cfg_attr(feature = "cli", arg(long, value_parser = super::named::<Delivery>))]
+    pub delivery: Option<Delivery>,
     /// How long to wait at the start for a cluster that does not answer [default: 5min]
     #[cfg_attr(feature = "cli", arg(long, value_name = "DURATION"))]
     pub kafka_wait: Option<String>,
@@ -102,6 +106,7 @@ impl KafkaFlags {
                 ("on-gap", self.on_gap.is_some()),
                 ("control-topic", self.control_topic.is_some()),
                 ("adopt", self.adopt == Some(true)),
+                ("delivery", self.delivery.is_some()),
                 ("kafka-wait", self.kafka_wait.is_some()),
             ];
             return match needs.into_iter().find(|(_, given)| *given) {
@@ -142,16 +147,28 @@ impl KafkaFlags {
     }
 
     /// Where results go that go to topics.
-    pub fn outputs(&self, predictions: Option<&PathBuf>, dead_letters: Option<&PathBuf>) -> KafkaOutputs {
+    pub fn outputs(
+        &self,
+        predictions: Option<&PathBuf>,
+        dead_letters: Option<&PathBuf>,
+    ) -> Result<KafkaOutputs, ConfigError> {
         let mut outputs = KafkaOutputs {
             predictions: Place::topic(predictions),
             dead_letters: Place::topic(dead_letters),
+            delivery: self.delivery.unwrap_or_default(),
             ..KafkaOutputs::default()
         };
+        let topics = outputs.predictions.is_some() || outputs.dead_letters.is_some();
+        if outputs.delivery == Delivery::AtLeastOnce && !topics {
+            return Err(option(
+                "delivery",
+                "says how results get into topics: give --predictions kafka:TOPIC",
+            ));
+        }
         if let Some(control) = &self.control_topic {
             outputs.control.clone_from(control);
         }
-        outputs
+        Ok(outputs)
     }
 
     /// When to commit: as `run` says, else every second.
@@ -182,6 +199,16 @@ mod tests {
         fails(&flags, "group.id cannot be set: say --group");
         flags.topic.clear();
         fails(&flags, "needs --topic");
+    }
+
+    #[test]
+    fn delivery_is_about_topics() {
+        let flags = KafkaFlags { delivery: Some(Delivery::AtLeastOnce), ..KafkaFlags::default() };
+        let (topic, path) = (PathBuf::from("kafka:clicks"), PathBuf::from("clicks"));
+        assert_eq!(flags.outputs(Some(&topic), None).unwrap().delivery, Delivery::AtLeastOnce);
+        let error = flags.outputs(Some(&path), None).unwrap_err().to_string();
+        assert!(error.contains("--delivery: says how results get into topics"), "{error}");
+        assert_eq!(KafkaFlags::default().outputs(None, None).unwrap().delivery, Delivery::ExactlyOnce);
     }
 
     #[test]

@@ -14,7 +14,7 @@
 //! the input ends, each stage ends when the one before it has; a stage that fails makes its neighbours end, and the
 //! first error is what the run reports.
 //!
-//! What is published (Kafka) waits for the cut it belongs to: the saver hands it to the [`Publisher`] after the generation
+//! What is sent on at once goes with the lines. What is published (Kafka) waits for the cut it belongs to: the saver hands it to the [`Publisher`] after the generation
 //! is durable. A source whose partitions are wanted elsewhere asks for a drain: a batch with their names goes through all
 //! stages, the learner makes a cut at it and waits until that is published, and its return tells the reader so.
 
@@ -33,7 +33,7 @@ use crate::checkpoint::{CheckpointError, Writer};
 use crate::config::Every;
 use crate::learner::{Counters, Figures, Learner, LearnerError};
 use crate::record::{Positions, Source, SourceError};
-use crate::sink::{LinesSink, PublishError, Publisher, SinkError, Wants};
+use crate::sink::{Emitter, LinesSink, PublishError, Publisher, SinkError, Wants};
 use crossbeam_channel::{bounded, unbounded};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -83,6 +83,8 @@ pub struct Outputs {
     /// Takes results and positions with each commit. Then the positions count that the source itself goes by, not
     /// those stored with the model.
     pub publisher: Option<Box<dyn Publisher>>,
+    /// Takes results at once.
+    pub emitter: Option<Box<dyn Emitter>>,
 }
 
 /// A run that failed. What was learned before it is in the last generation.
@@ -208,10 +210,12 @@ impl Engine {
     }
 
     fn input(&self, source: &dyn Source, wanted: Wants) -> learn::Input {
+        let emitted = self.outputs.emitter.as_ref().map_or_else(Wants::default, |emitter| emitter.wants());
+        let any = wanted.or(emitted);
         learn::Input {
             total_bytes: source.size_hint(),
-            predictions: wanted.predictions || self.outputs.predictions.is_some(),
-            letters: wanted.letters,
+            predictions: any.predictions || self.outputs.predictions.is_some(),
+            letters: any.letters,
             publishes: wanted != Wants::default(),
             ..learn::Input::default()
         }

@@ -23,7 +23,8 @@ pub(super) struct Cut {
     results: Vec<Results>,
 }
 
-/// Writes lines as they come; before a cut goes on to be saved, its lines are durable and their lengths noted. What is
+/// Writes lines as they come; before a cut goes on to be saved, its lines are durable and their lengths noted, and what
+/// was sent on at once has arrived. What is
 /// `wanted` by the publisher waits for the cut: the learner sees to it that this is bounded.
 pub(super) fn run(
     mut outputs: Outputs,
@@ -37,11 +38,17 @@ pub(super) fn run(
             Out::Lines { dead_letters, results } => {
                 write(&mut outputs.predictions, &results.predictions)?;
                 write(&mut outputs.dead_letters, &dead_letters)?;
+                if let Some(emitter) = &mut outputs.emitter {
+                    emitter.emit(&results)?;
+                }
                 if wanted != Wants::default() {
                     waiting.push(results);
                 }
             }
             Out::Cut(mut snapshot) => {
+                if let Some(emitter) = &mut outputs.emitter {
+                    emitter.flush()?;
+                }
                 for sink in [&mut outputs.predictions, &mut outputs.dead_letters].into_iter().flatten() {
                     sink.sync()?;
                     if let Some(length) = sink.length() {

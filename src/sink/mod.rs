@@ -4,7 +4,7 @@
 //! and syncs. A checkpoint stores the lengths of its files, and a resumed run cuts them back to it, so that a file holds
 //! each line once whatever was killed when. Standard output cannot be cut back: it is at least once. A [`Publisher`] takes
 //! the results of a generation whole, after it is durable: [`KafkaPublisher`] puts them into one transaction with the
-//! offsets.
+//! offsets; an [`Emitter`] sends them on at once.
 
 mod dead_letter;
 #[cfg(feature = "kafka")]
@@ -15,7 +15,7 @@ mod publish;
 
 pub use dead_letter::{DEAD_LETTER_BYTES, DeadLetter};
 #[cfg(feature = "kafka")]
-pub use kafka::{Committed, KafkaCommits, KafkaOutputs, KafkaPublisher};
+pub use kafka::{Committed, Delivery, KafkaCommits, KafkaEmitter, KafkaOutputs, KafkaPublisher};
 pub use lines::{LinesSink, SinkError};
 pub use prediction::write_prediction;
-pub use publish::{Letter, PublishError, Publisher, Results, Wants};
+pub use publish::{Emitter, Letter, PublishError, Publisher, Results, Wants};

@@ -1,4 +1,5 @@
-//! Words of those who publish: what a run hands on when its results become visible with a commit, not before.
+//! Words of those who publish: what a run hands on when its results become visible with a commit, not before; and of those
+//! who send results at once.
 
 use crate::record::{Positions, Record};
 use std::fmt;
@@ -50,13 +51,20 @@ impl Letter {
     }
 }
 
-/// Which results a publisher takes.
+/// Which results somebody takes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Wants {
     /// Prediction lines.
     pub predictions: bool,
     /// Bad records.
     pub letters: bool,
+}
+
+impl Wants {
+    /// What either wants.
+    pub fn or(self, other: Self) -> Self {
+        Self { predictions: self.predictions || other.predictions, letters: self.letters || other.letters }
+    }
 }
 
 /// Makes what a run did true for the world outside, in one act for each generation.
@@ -75,6 +83,18 @@ pub trait Publisher: Send + fmt::Debug {
         positions: &Positions,
         results: &[Results],
     ) -> Result<(), PublishError>;
+}
+
+/// Makes results visible at once, apart from commits: at least once.
+pub trait Emitter: Send + fmt::Debug {
+    /// What it takes; does not change during a run.
+    fn wants(&self) -> Wants;
+
+    /// Sends `results`; they need not have arrived when this returns. Blocks where there is no room.
+    fn emit(&mut self, results: &Results) -> Result<(), PublishError>;
+
+    /// Waits until all that was sent has arrived for good. Called before each generation is saved.
+    fn flush(&mut self) -> Result<(), PublishError>;
 }
 
 /// A commit that was not made. What was to be published is void.

@@ -3,6 +3,7 @@
 use super::support::kafka::fresh;
 use super::support::*;
 use super::{broker, lines, ok, train, values};
+use flexihash::checkpoint::ModelDir;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -141,4 +142,53 @@ fn a_copy_of_a_model_folder_and_its_original_do_not_both_run() {
     assert!(!status.success() && said.contains("another process runs under this id"), "{status}: {said}");
     signal(&second, "TERM");
     assert!(super::support::wait(&mut second, Duration::from_secs(30)).success());
+}
+
+#[test]
+fn results_sent_at_once_are_there_before_their_generation_and_none_is_missing_after_kill_9() {
+    let records = flights_with_faults(2000, 100);
+    let (topic, out, dead) = (fresh("once"), fresh("once-out"), fresh("once-dead"));
+    broker().topic(&topic, 1);
+    broker().send(&topic, 0, lines(&records));
+    let scene = from_file(&records, "--dead-letters dead");
+    let args = format!("-m model -p kafka:{out} --dead-letters kafka:{dead} --delivery at-least-once");
+    let line = train(&topic, &topic, &format!("{args} -X group.instance.id=one"));
+    let mut child =
+        scene.flexihash((line.clone() + " --checkpoint-every 1h").split_whitespace()).spawn().unwrap();
+    let began = Instant::now();
+    while lines_of(&out) < 2000 || lines_of(&dead) < 20 {
+        assert!(began.elapsed() < Duration::from_secs(30), "{} {}", lines_of(&out), lines_of(&dead));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    // All is to be seen, and nothing of it was committed.
+    assert_eq!(broker().committed(&topic, &topic, 1), [-1]);
+    assert!(ModelDir::open(scene.path("model")).unwrap().latest().unwrap().is_none());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // Dies again between the results of a generation and its transaction.
+    let often = line.clone() + " --checkpoint-every 400 --until-end";
+    let mut command = scene.flexihash(often.split_whitespace());
+    assert!(command.env("FLEXIHASH_DIE_AT", "durable:1").status().unwrap().signal().is_some());
+    ok(&scene, &(line + " --until-end"));
+    assert_same("weights", &learned(&scene.path("whole")), &learned(&scene.path("model")));
+    assert_eq!(broker().committed(&topic, &topic, 1), [2020]);
+    let expected = scene.text("whole.jsonl");
+    let (mut found, sent) = (Vec::new(), values(&out));
+    sent.lines().for_each(|line| {
+        if !found.contains(&line) {
+            found.push(line)
+        }
+    });
+    assert_same("lines, doubles left out", &expected, &(found.join("\n") + "\n"));
+    assert!(sent.lines().count() > 4000, "three lives, of which two came to nothing");
+    let mut letters: Vec<_> =
+        broker().read(&dead).into_iter().map(|letter| letter.headers["flexihash.offset"].clone()).collect();
+    letters.sort();
+    letters.dedup();
+    assert_eq!(letters.len(), 20);
+}
+
+/// Messages that a reader of committed records sees; 0 where there is no such topic yet.
+fn lines_of(topic: &str) -> usize {
+    if broker().has_topic(topic) { broker().read(topic).len() } else { 0 }
 }

@@ -9,6 +9,7 @@ mod commit;
 mod gaps;
 mod group;
 mod records;
+mod trouble;
 
 use std::sync::OnceLock;
 use support::kafka::Broker;

@@ -3,7 +3,9 @@
 use super::support::kafka::{fresh, push};
 use super::support::*;
 use super::{broker, ok, train, values};
+use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
+use std::fmt::Write as _;
 use std::process::Command;
 use std::time::Duration;
 
@@ -103,6 +105,40 @@ fn what_a_writer_took_back_is_not_learned_and_its_marks_do_not_hold_up_the_end()
     let expected: Vec<String> =
         ["0", "2"].iter().flat_map(|n| (0..10).map(move |i| format!("{n}.{i}"))).collect();
     assert_eq!(ids, expected);
+}
+
+#[test]
+fn headers_are_features_where_that_is_asked_for_and_stay_so() {
+    let topic = fresh("headers");
+    broker().topic(&topic, 1);
+    let producer = broker().producer();
+    let send = |n: usize, name: &str, value: &[u8]| {
+        let headers = OwnedHeaders::new().insert(Header { key: name, value: Some(value) });
+        let headers = headers.insert(Header { key: "none", value: None::<&[u8]> });
+        let record = format!("{{\"label\":{},\"features\":{{\"n\":{}}}}}", n % 2, n % 5);
+        push(&producer, BaseRecord::to(&topic).partition(0).headers(headers).payload(record.as_bytes()));
+    };
+    let (scene, mut whole) = (Scene::new(), String::new());
+    for n in 0..400 {
+        send(n, "shop", format!("s{}", n % 7).as_bytes());
+        let features = format!("\"n\":{},\"from\":{{\"shop\":\"s{}\"}}", n % 5, n % 7);
+        writeln!(whole, "{{\"label\":{},\"features\":{{{features}}}}}", n % 2).unwrap();
+    }
+    producer.flush(CALL).unwrap();
+    scene.file("in", whole);
+    scene.train("in -q -m whole");
+    let line = |args: &str| train(&topic, &topic, &format!("-m m --until-end {args}"));
+    ok(&scene, &line("--headers-as from"));
+    assert_same("weights", &learned(&scene.path("whole")), &learned(&scene.path("m")));
+    let said = scene.fails(&line("--headers-as others"));
+    assert!(said.contains("--headers-as: this model was made with \"from\""), "{said}");
+    // The model remembers: said or not, they stay features.
+    (0..400).for_each(|n| send(n, "shop", format!("s{}", n % 7).as_bytes()));
+    producer.flush(CALL).unwrap();
+    ok(&scene, &line(""));
+    scene.file("in2", scene.text("in"));
+    scene.train("in in2 -q -m twice");
+    assert_same("weights", &learned(&scene.path("twice")), &learned(&scene.path("m")));
 }
 
 #[test]

@@ -110,6 +110,12 @@ impl Broker {
         }
     }
 
+    pub(crate) fn has_topic(&self, name: &str) -> bool {
+        let reader: BaseConsumer = self.client().create().unwrap();
+        let metadata = reader.fetch_metadata(Some(name), CALL).unwrap();
+        metadata.topics().iter().any(|topic| topic.name() == name && !topic.partitions().is_empty())
+    }
+
     pub(crate) fn producer(&self) -> ThreadedProducer<DefaultProducerContext> {
         let mut config = self.client();
         config.set("enable.idempotence", "true").set("linger.ms", "5");

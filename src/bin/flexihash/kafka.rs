@@ -35,7 +35,7 @@ impl<'a> Service<'a> {
         if run.passes.is_some_and(|passes| passes != 1) {
             return Err(usage("--passes: a topic is read once"));
         }
-        let outputs = kafka.outputs(run.predictions.as_ref(), run.dead_letters.as_ref());
+        let outputs = kafka.outputs(run.predictions.as_ref(), run.dead_letters.as_ref())?;
         let run = RunFlags {
             predictions: Place::path(run.predictions.as_ref()),
             dead_letters: Place::path(run.dead_letters.as_ref()),
@@ -96,8 +96,13 @@ impl<'a> Service<'a> {
         commits: KafkaCommits,
     ) -> Result<Finished, CommandError> {
         let task = if store.is_some() { Task::Train } else { Task::Predict };
-        let source = KafkaSource::open(self.options.clone(), &self.stop)?;
-        outputs.publisher = Some(Box::new(commits.publisher(&source)?));
+        let headers = model.flags().headers_as.is_some();
+        let source = KafkaSource::open(KafkaOptions { headers, ..self.options.clone() }, &self.stop)?;
+        let publisher = commits.publisher(&source)?;
+        if let Some(emitter) = publisher.emitter()? {
+            outputs.emitter = Some(Box::new(emitter));
+        }
+        outputs.publisher = Some(Box::new(publisher));
         let mut progress = Progress::new(task == Task::Predict || self.run.quiet == Some(true), 1);
         let engine = Engine::new(model, self.engine(task), outputs, store);
         self.running.set(true);

@@ -82,7 +82,7 @@ impl Predict {
         let outputs = Outputs {
             predictions: Some(LinesSink::open(&self.predictions, 0)?),
             dead_letters,
-            publisher: None,
+            ..Outputs::default()
         };
         let options = EngineOptions {
             task: Task::Predict,

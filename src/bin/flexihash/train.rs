@@ -191,7 +191,7 @@ pub(crate) fn outputs(run: &RunFlags, kept: &BTreeMap<String, u64>) -> Result<Ou
     Ok(Outputs {
         predictions: open(&run.predictions)?,
         dead_letters: open(&run.dead_letters)?,
-        publisher: None,
+        ..Outputs::default()
     })
 }
 

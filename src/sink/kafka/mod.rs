@@ -14,39 +14,54 @@
 //! so a transaction lasts milliseconds, and no `--checkpoint-every` can outlast its timeout; all that belongs to it is kept
 //! until the commit, so an aborted one is simply made again.
 //!
+//! Where results are to be seen at once ([`Delivery::AtLeastOnce`]), an [`KafkaEmitter`] sends them outside of transactions, and
+//! the transaction holds the rest.
+//!
 //! A start goes: [`KafkaCommits::open`] fences whoever had the id and says which generation counts;
 //! [`crate::checkpoint::Writer::go_back_to`]; [`KafkaCommits::claim`]; [`KafkaCommits::publisher`]. Two processes on copies
 //! of one folder fence each other until the one that started first sees the other's incarnation and stops.
 
 mod control;
 mod death;
+mod emitter;
+mod outbox;
+mod records;
 mod topics;
 mod transaction;
 
-use super::prediction::id_of;
-use super::publish::{Letter, PublishError, Publisher, Results, Wants};
+pub use emitter::KafkaEmitter;
+
+use super::publish::{PublishError, Publisher, Results, Wants};
 use crate::record::Positions;
 use crate::source::KafkaSource;
 use crate::source::kafka::{KafkaOptions, Member, Partition, Patience};
 use crate::sync::AtomicBool;
 use control::Control;
 use death::Step;
-use rdkafka::message::{Header, OwnedHeaders};
+use outbox::Fault;
 use rdkafka::producer::BaseRecord;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use transaction::{Fault, Transactor};
+use transaction::Transactor;
 
-/// Bytes of a value or key that every broker takes unless it was told otherwise (1 MiB with everything around it). More of
-/// a bad record is cut off.
-const RECORD_BYTES: usize = 900_000;
 /// How long a commit is tried on after a signal to stop.
 const GRACE: Duration = Duration::from_secs(20);
 /// How long the group's refusal of an earlier membership is taken for a rebalance that is under way. Going back to
 /// the last commit is always safe, so this only bounds a wait.
 const STALE: Duration = Duration::from_secs(10);
+
+/// When results in topics become visible.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Delivery {
+    /// With the commit of their generation, each once.
+    #[default]
+    ExactlyOnce,
+    /// At once. After a fault some are there twice, the first time perhaps with what a model said that never came to count.
+    AtLeastOnce,
+}
 
 /// Where results go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,11 +72,24 @@ pub struct KafkaOutputs {
     pub dead_letters: Option<String>,
     /// Topic of control records.
     pub control: String,
+    /// When predictions and dead letters become visible.
+    pub delivery: Delivery,
+}
+
+impl KafkaOutputs {
+    fn wants(&self) -> Wants {
+        Wants { predictions: self.predictions.is_some(), letters: self.dead_letters.is_some() }
+    }
 }
 
 impl Default for KafkaOutputs {
     fn default() -> Self {
-        Self { predictions: None, dead_letters: None, control: "flexihash-commits".to_owned() }
+        Self {
+            predictions: None,
+            dead_letters: None,
+            control: "flexihash-commits".to_owned(),
+            delivery: Delivery::default(),
+        }
     }
 }
 
@@ -240,7 +268,8 @@ impl KafkaCommits {
         patience: &mut Patience<'_>,
     ) -> Result<(), Fault> {
         for results in commit.results {
-            self.send_results(results, commit.letter_partitions, patience)?;
+            let send = |record: BaseRecord<'_, [u8], [u8]>| self.transactor.send(record, patience);
+            records::of(results, &self.outputs, commit.letter_partitions, send)?;
         }
         if let (Some(key), Some(generation)) = (&self.key, commit.generation) {
             let value = Control { generation, incarnation: self.incarnation.clone() };
@@ -260,63 +289,6 @@ impl KafkaCommits {
             death::pass(Step::Offsets);
         }
         Ok(())
-    }
-
-    fn send_results(
-        &self,
-        results: &Results,
-        letter_partitions: i32,
-        patience: &mut Patience<'_>,
-    ) -> Result<(), Fault> {
-        let Some(from) = Partition::parse(&results.source) else { return Ok(()) };
-        if let Some(topic) = &self.outputs.predictions {
-            for line in results.predictions.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
-                let id = id_of(line).filter(|id| id.len() + line.len() <= RECORD_BYTES);
-                if line.len() > RECORD_BYTES {
-                    let bytes = line.len();
-                    return Err(Fault::Refused(format!(
-                        "{from}: a prediction line of {bytes} bytes, for its id"
-                    )));
-                }
-                let mut record = BaseRecord::<[u8], [u8]>::to(topic).partition(from.number).payload(line);
-                record.key = id.as_deref();
-                self.transactor.send(record, patience)?;
-            }
-        }
-        if let Some(topic) = &self.outputs.dead_letters {
-            let to = Partition::new(topic, from.number.rem_euclid(letter_partitions.max(1)));
-            for letter in &results.letters {
-                self.send_letter(&to, &from, letter, patience)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn send_letter(
-        &self,
-        to: &Partition,
-        from: &Partition,
-        letter: &Letter,
-        patience: &mut Patience<'_>,
-    ) -> Result<(), Fault> {
-        let key = letter.key.as_deref().filter(|key| key.len() < RECORD_BYTES / 2);
-        let room = RECORD_BYTES - key.map_or(0, <[u8]>::len);
-        let bytes = letter.bytes.get(..room).unwrap_or(&letter.bytes);
-        let reason: String = letter.reason.chars().take(1000).collect();
-        let header = |headers: OwnedHeaders, key: &str, value: &str| {
-            headers.insert(Header { key, value: Some(value) })
-        };
-        let mut headers = header(OwnedHeaders::new(), "flexihash.topic", &from.topic);
-        headers = header(headers, "flexihash.partition", &from.number.to_string());
-        headers = header(headers, "flexihash.offset", &letter.offset.to_string());
-        headers = header(headers, "flexihash.reason", &reason);
-        if bytes.len() as u64 != letter.length {
-            headers = header(headers, "flexihash.truncated", &letter.length.to_string());
-        }
-        let mut record =
-            BaseRecord::<[u8], [u8]>::to(&to.topic).partition(to.number).payload(bytes).headers(headers);
-        record.key = key;
-        self.transactor.send(record, patience)
     }
 
     /// A new producer, which ends whatever the old one had under way. True if that had been committed after all.
@@ -364,10 +336,23 @@ pub struct KafkaPublisher {
     letter_partitions: i32,
 }
 
+impl KafkaPublisher {
+    /// What sends results at once, if that is how they are to be delivered.
+    pub fn emitter(&self) -> Result<Option<KafkaEmitter>, PublishError> {
+        let KafkaCommits { options, outputs, stop, .. } = &self.commits;
+        if outputs.delivery == Delivery::ExactlyOnce || outputs.wants() == Wants::default() {
+            return Ok(None);
+        }
+        KafkaEmitter::open(options, outputs, self.letter_partitions, stop).map(Some)
+    }
+}
+
 impl Publisher for KafkaPublisher {
     fn wants(&self) -> Wants {
-        let outputs = &self.commits.outputs;
-        Wants { predictions: outputs.predictions.is_some(), letters: outputs.dead_letters.is_some() }
+        match self.commits.outputs.delivery {
+            Delivery::ExactlyOnce => self.commits.outputs.wants(),
+            Delivery::AtLeastOnce => Wants::default(),
+        }
     }
 
     fn publish(

@@ -9,64 +9,18 @@
 //! | an earlier membership | a rebalance came between: again, with that of now; lost if that does not help for long |
 //! | refused for good (too large, not allowed) | the run stops |
 
-use crate::source::kafka::{CALL, KafkaOptions, Patience, log};
-use crate::sync::{Mutex, lock};
-use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
+use super::outbox::{Fault, Outbox, refused};
+use crate::source::kafka::{CALL, KafkaOptions, Patience};
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::DeliveryResult;
-use rdkafka::producer::{BaseRecord, Producer, ProducerContext, PurgeConfig, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, Producer, PurgeConfig};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use std::fmt;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-/// Why a transaction was not committed.
-#[derive(Debug)]
-pub(super) enum Fault {
-    /// It was aborted: try it again.
-    Again(String),
-    /// It was aborted, since the group has moved on: try it again as the member that we are now, if we still are.
-    Stale(String),
-    /// The producer is of no more use, and whether it was committed is not known.
-    Renew(String),
-    /// It will never be accepted.
-    Refused(String),
-    /// The partitions are others' by now.
-    Lost,
-}
-
-/// Notes what the broker refused.
-#[derive(Debug, Default, Clone)]
-pub(super) struct Delivery {
-    failed: Arc<Mutex<Option<RDKafkaErrorCode>>>,
-}
-
-impl ClientContext for Delivery {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::info!(target: "librdkafka", "{error}: {reason}");
-    }
-}
-
-impl ProducerContext for Delivery {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        if let Err((error, _)) = result {
-            *lock(&self.failed) = error.rdkafka_error_code();
-        }
-    }
-}
+use std::time::Instant;
 
 /// A producer that has fenced all others of its id.
 pub(super) struct Transactor {
-    producer: ThreadedProducer<Delivery>,
-    delivery: Delivery,
+    outbox: Outbox,
 }
 
 impl fmt::Debug for Transactor {
@@ -82,12 +36,10 @@ impl Transactor {
         id: &str,
         patience: &mut Patience<'_>,
     ) -> Result<Self, String> {
-        let delivery = Delivery::default();
-        let created = options.producer(id).create_with_context(delivery.clone());
-        let producer: ThreadedProducer<Delivery> = created.map_err(|error| error.to_string())?;
+        let outbox = Outbox::open(&options.producer(id))?;
         loop {
-            match producer.init_transactions(CALL) {
-                Ok(()) => return Ok(Self { producer, delivery }),
+            match outbox.producer.init_transactions(CALL) {
+                Ok(()) => return Ok(Self { outbox }),
                 Err(KafkaError::Transaction(error)) if error.is_fatal() => return Err(error.to_string()),
                 Err(error) => {
                     if refused(error.rdkafka_error_code())
@@ -101,35 +53,17 @@ impl Transactor {
     }
 
     pub(super) fn begin(&self) -> Result<(), Fault> {
-        *lock(&self.delivery.failed) = None;
-        self.producer.begin_transaction().map_err(|error| self.fault(&error))
+        self.outbox.forget();
+        self.outbox.producer.begin_transaction().map_err(|error| self.outbox.fault(&error))
     }
 
     /// Adds a record. Waits while the client's queue is full.
     pub(super) fn send(
         &self,
-        mut record: BaseRecord<'_, [u8], [u8]>,
+        record: BaseRecord<'_, [u8], [u8]>,
         patience: &mut Patience<'_>,
     ) -> Result<(), Fault> {
-        loop {
-            match self.producer.send(record) {
-                Ok(()) => return Ok(()),
-                Err((error, back)) => {
-                    let full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
-                    if !full || self.producer.client().fatal_error().is_some() {
-                        return Err(self.fault(&error));
-                    }
-                    if lock(&self.delivery.failed).is_some() {
-                        return Err(Fault::Again(error.to_string()));
-                    }
-                    std::thread::sleep(Duration::from_millis(2));
-                    if patience.is_over() {
-                        return Err(Fault::Again("the broker takes no more".to_owned()));
-                    }
-                    record = back;
-                }
-            }
-        }
+        self.outbox.send(record, patience)
     }
 
     /// Adds offsets, on behalf of a membership of a group: the broker refuses those of an earlier one.
@@ -140,35 +74,34 @@ impl Transactor {
         patience: &mut Patience<'_>,
     ) -> Result<(), Fault> {
         self.repeat(patience, "committing offsets", || {
-            self.producer.send_offsets_to_transaction(offsets, group, CALL)
+            self.outbox.producer.send_offsets_to_transaction(offsets, group, CALL)
         })
     }
 
     /// Commits. Whether the broker did when no answer comes is found out by asking again.
     pub(super) fn commit(&self, patience: &mut Patience<'_>) -> Result<(), Fault> {
         self.wait_until_sent();
-        self.repeat(patience, "committing", || self.producer.commit_transaction(CALL))
+        self.repeat(patience, "committing", || self.outbox.producer.commit_transaction(CALL))
     }
 
     /// Waits until the broker has answered for all that was sent, one call's time at most. The client's own way to wait
     /// for that, which committing falls back on, looks ten times a second.
     fn wait_until_sent(&self) {
         let began = Instant::now();
-        while self.producer.in_flight_count() > 0 && began.elapsed() < CALL {
-            let long = began.elapsed() > Duration::from_millis(20);
-            std::thread::sleep(if long { Duration::from_millis(5) } else { Duration::from_micros(200) });
+        while self.outbox.waiting() > 0 && began.elapsed() < CALL {
+            Outbox::nap(began);
         }
     }
 
     /// Takes everything back.
     pub(super) fn abort(&self, patience: &mut Patience<'_>) -> Result<(), Fault> {
         self.wait_until_sent();
-        if self.producer.in_flight_count() > 0 {
+        if self.outbox.waiting() > 0 {
             // The broker is away: nothing of this is wanted any more.
-            self.producer.purge(PurgeConfig::default().queue().inflight());
+            self.outbox.producer.purge(PurgeConfig::default().queue().inflight());
             self.wait_until_sent();
         }
-        self.repeat(patience, "taking a transaction back", || self.producer.abort_transaction(CALL))
+        self.repeat(patience, "taking a transaction back", || self.outbox.producer.abort_transaction(CALL))
     }
 
     fn repeat(
@@ -188,57 +121,11 @@ impl Transactor {
                 _ => false,
             };
             if !retriable {
-                return Err(self.fault(&error));
+                return Err(self.outbox.fault(&error));
             }
             if !patience.again(doing, &error) {
                 return Err(Fault::Refused(format!("{doing}: {error}")));
             }
         }
     }
-
-    fn fault(&self, error: &KafkaError) -> Fault {
-        let text = match *lock(&self.delivery.failed) {
-            Some(code) => format!("{error} ({code})"),
-            None => error.to_string(),
-        };
-        let fatal = matches!(error, KafkaError::Transaction(error) if error.is_fatal());
-        if fatal || self.producer.client().fatal_error().is_some() {
-            return Fault::Renew(text);
-        }
-        let failed = *lock(&self.delivery.failed);
-        match error.rdkafka_error_code() {
-            Some(
-                RDKafkaErrorCode::UnknownMemberId
-                | RDKafkaErrorCode::FencedInstanceId
-                | RDKafkaErrorCode::FencedMemberEpoch,
-            ) => Fault::Lost,
-            Some(
-                RDKafkaErrorCode::IllegalGeneration
-                | RDKafkaErrorCode::StaleMemberEpoch
-                | RDKafkaErrorCode::RebalanceInProgress,
-            ) => Fault::Stale(text),
-            code if refused(failed) || refused(code) => Fault::Refused(text),
-            _ => Fault::Again(text),
-        }
-    }
-}
-
-/// What no second try changes.
-fn refused(code: Option<RDKafkaErrorCode>) -> bool {
-    matches!(
-        code,
-        Some(
-            RDKafkaErrorCode::MessageSizeTooLarge
-                | RDKafkaErrorCode::TopicAuthorizationFailed
-                | RDKafkaErrorCode::GroupAuthorizationFailed
-                | RDKafkaErrorCode::ClusterAuthorizationFailed
-                | RDKafkaErrorCode::TransactionalIdAuthorizationFailed
-                | RDKafkaErrorCode::SaslAuthenticationFailed
-                | RDKafkaErrorCode::InvalidTransactionTimeout
-                | RDKafkaErrorCode::InvalidTopic
-                | RDKafkaErrorCode::InvalidRecord
-                | RDKafkaErrorCode::PolicyViolation
-                | RDKafkaErrorCode::UnsupportedVersion
-        )
-    )
 }

@@ -15,6 +15,7 @@
 //! partitions are paused and the client is polled on ([`Source::hold`]), so that the group does not take a slow
 //! disk for a dead member.
 
+mod headers;
 mod member;
 mod options;
 mod partition;
@@ -278,6 +279,9 @@ impl KafkaSource {
                 batch.push(payload.get(..kept).unwrap_or(payload), length as u64, at, after);
                 if let Some(key) = message.key() {
                     batch.set_key(key);
+                }
+                if self.options.headers {
+                    headers::push(message, batch);
                 }
             }
         }

@@ -133,6 +133,8 @@ pub struct KafkaOptions {
     pub record_limit: usize,
     /// Bytes of records after which a batch is handed over.
     pub batch_bytes: usize,
+    /// Hand over the messages' headers too.
+    pub headers: bool,
     /// Stop at the ends that the partitions had at the start.
     pub until_end: bool,
     /// What to do where records are missing.
@@ -151,6 +153,7 @@ impl KafkaOptions {
             properties: Properties::default(),
             record_limit: 16 << 20,
             batch_bytes: 64 << 10,
+            headers: false,
             until_end: false,
             on_gap: OnGap::default(),
             wait: Duration::from_secs(300),
@@ -239,6 +242,18 @@ impl KafkaOptions {
         ];
         let mut config = self.client(&defaults);
         config.set("transactional.id", transactional_id).set("enable.idempotence", "true");
+        config
+    }
+
+    /// The producer of results that are seen at once.
+    ///
+    /// It never gives a result up: while the broker is away, its bounded queue fills and the run waits.
+    pub(crate) fn emitter(&self) -> ClientConfig {
+        let defaults =
+            [("linger.ms", "1"), ("queue.buffering.max.kbytes", "65536"), ("message.timeout.ms", "0")];
+        let mut config = self.client(&defaults);
+        config.remove("transaction.timeout.ms");
+        config.set("enable.idempotence", "true");
         config
     }
 
