@@ -5,7 +5,8 @@
 //! a feature moves its weight by exactly 1. So the weights of all members together must be the counts of the stream, and the
 //! constant feature's that of its records: one record lost or doubled anywhere shows.
 //!
-//! `FLEXIHASH_CHAOS` is the number of faults, 12 by default (two minutes); by hand 100 and more.
+//! `FLEXIHASH_CHAOS` is the number of faults, 12 by default (two minutes); by hand 100 and more (eight minutes, a third in each
+//! test; 200,000 records and more).
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::disallowed_methods, reason = "test data need not be durable")]
 #![allow(clippy::print_stdout, reason = "a long run says what happened")]
@@ -14,6 +15,7 @@ mod support;
 
 use flexihash::checkpoint::ModelDir;
 use flexihash::{HashKey, Model};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseRecord, Producer};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -21,7 +23,7 @@ use std::process::{Child, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use support::kafka::{Broker, fresh, push};
+use support::kafka::{Broker, Read, fresh, push};
 use support::*;
 
 const FEATURES: usize = 499;
@@ -261,7 +263,9 @@ fn two_members(protocol: &str, seed: u64) {
     assert_eq!(constant, (sent * PARTITIONS as usize) as f64, "records learned, of those sent");
     assert_eq!(found, expected, "occurrences learned, by feature");
     let mut answers = BTreeMap::new();
-    for (index, message) in broker.read(&out).into_iter().enumerate() {
+    let all = broker.read(&out);
+    let standing = standing(&broker, &out, &all, PARTITIONS);
+    for (index, message) in all.into_iter().enumerate() {
         let id = message.key.unwrap();
         assert!(
             id.starts_with(&format!("{}/", message.partition)),
@@ -270,8 +274,24 @@ fn two_members(protocol: &str, seed: u64) {
         );
         assert_eq!(answers.insert(id.clone(), index), None, "{id} was answered twice");
     }
-    assert_eq!(answers.len(), sent * PARTITIONS as usize);
+    assert_eq!(answers.len(), sent * PARTITIONS as usize, "answers, of those sent\n{standing}");
     println!("{protocol} {} records, each learned and answered once", answers.len());
+}
+
+/// What was read of each partition, and up to where its transactions are decided: an answer that is missing was never
+/// committed, or stands behind one that is not.
+fn standing(broker: &Broker, topic: &str, all: &[Read], partitions: i32) -> String {
+    let line = |partition: i32| {
+        let found = all.iter().filter(|message| message.partition == partition);
+        let (count, last) = found.fold((0, -1), |(count, _), message| (count + 1, message.offset));
+        let end = |level: &str| {
+            let reader: BaseConsumer = broker.client().set("isolation.level", level).create().unwrap();
+            reader.fetch_watermarks(topic, partition, Duration::from_secs(10)).unwrap().1
+        };
+        let (decided, end) = (end("read_committed"), end("read_uncommitted"));
+        format!("{topic}[{partition}]: {count} read, the last at {last}; decided to {decided} of {end}\n")
+    };
+    (0..partitions).map(line).collect()
 }
 
 #[test]
