@@ -49,13 +49,15 @@
 //!
 //! # Features of the crate
 //!
-//! `pipeline`: sources, sinks, checkpoints and the engine. `kafka` (default): topics in and out on top of it; `kafka-ssl`:
-//! with TLS and SASL. `cli` (default): `pipeline` and the command. Without these the core is left: records, hash, table,
+//! `pipeline`: sources, sinks, checkpoints and the engine. `serve`: metrics and probes over HTTP. `kafka`
+//! (default): topics in and out on top of `pipeline`; `kafka-ssl`: with TLS and SASL. `cli` (default): the command, and `serve`. Without these the core is left: records, hash, table,
 //! optimizers, heads, learner, embedding.
 #![cfg_attr(not(feature = "pipeline"), allow(rustdoc::broken_intra_doc_links))]
 
 // ground
 pub mod sync;
+#[cfg(feature = "pipeline")]
+pub mod metrics;
 #[allow(unsafe_code, reason = "the one module that may: instructions the language has no word for")]
 pub mod kernel;
 
@@ -84,6 +86,8 @@ pub mod learner;
 pub mod checkpoint;
 #[cfg(feature = "pipeline")]
 pub mod sink;
+#[cfg(feature = "serve")]
+pub mod serve;
 
 // wiring
 #[cfg(feature = "pipeline")]

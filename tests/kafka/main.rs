@@ -9,6 +9,7 @@ mod commit;
 mod gaps;
 mod group;
 mod records;
+mod seen;
 
 use std::sync::OnceLock;
 use support::kafka::Broker;

@@ -9,7 +9,7 @@
 //! | an earlier membership | a rebalance came between: again, with that of now; lost if that does not help for long |
 //! | refused for good (too large, not allowed) | the run stops |
 
-use crate::source::kafka::{CALL, KafkaOptions, Patience, log};
+use crate::source::kafka::{CALL, KafkaOptions, Patience, explain, log};
 use crate::sync::{Mutex, lock};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -84,7 +84,7 @@ impl Transactor {
     ) -> Result<Self, String> {
         let delivery = Delivery::default();
         let created = options.producer(id).create_with_context(delivery.clone());
-        let producer: ThreadedProducer<Delivery> = created.map_err(|error| error.to_string())?;
+        let producer: ThreadedProducer<Delivery> = created.map_err(|error| explain(&error))?;
         loop {
             match producer.init_transactions(CALL) {
                 Ok(()) => return Ok(Self { producer, delivery }),

@@ -3,6 +3,7 @@
 //! Properties are librdkafka's own and are passed through as they are, but for those that the commit point stands on:
 //! a run that committed by itself, read what was never committed or shared a transactional id would count records twice.
 
+use crate::metrics::Metrics;
 use rdkafka::ClientConfig;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -139,6 +140,8 @@ pub struct KafkaOptions {
     pub on_gap: OnGap,
     /// How long to wait for a cluster that does not answer at the start.
     pub wait: Duration,
+    /// Hears of partitions, lag and brokers.
+    pub metrics: Metrics,
 }
 
 impl KafkaOptions {
@@ -154,6 +157,7 @@ impl KafkaOptions {
             until_end: false,
             on_gap: OnGap::default(),
             wait: Duration::from_secs(300),
+            metrics: Metrics::default(),
         }
     }
 
@@ -192,6 +196,7 @@ impl KafkaOptions {
             ("queued.min.messages", "1000000"),
             ("fetch.message.max.bytes", "10485760"),
             ("topic.metadata.refresh.interval.ms", "30000"),
+            ("statistics.interval.ms", "1000"),
         ];
         if !new_protocol {
             defaults.push(("partition.assignment.strategy", "cooperative-sticky"));
