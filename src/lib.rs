@@ -41,6 +41,7 @@
 //! | records one at a time, in a job of your own | [`Model`]; `examples/ingest.rs`, `examples/resume.rs` |
 //! | a stream to be parsed by many threads, with checkpoints, predictions and dead letters | [`Engine`] over a [`record::Source`]: [`source::LinesSource`] or your own (`examples/custom_source.rs`) |
 //! | topics of a Kafka cluster, each record once | [`Engine`] over a `source::KafkaSource`, with a `sink::KafkaPublisher` |
+//! | a run to be watched | `metrics::Metrics` by `Engine::with_metrics`, and `serve::Server` for Prometheus and probes |
 //! | a model of your own that wants fixed-size vectors of feature dicts | [`FlexiHashEmbedding`]; `examples/embed_dicts.rs` |
 //! | hashed batches already, or other wiring | [`Learner`] on a [`batch::Batch`] |
 //!

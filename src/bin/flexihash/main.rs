@@ -42,7 +42,8 @@ fn main() -> ExitCode {
         Command::Predict(predict) => predict.is_service(),
         Command::Embed(_) | Command::Inspect(_) => false,
     };
-    log.begin(if is_service { "info" } else { "warn" });
+    // The client says the same of a cluster that is away over and over.
+    log.begin(if is_service { "info,librdkafka=warn" } else { "warn" });
     stop::survive_file_limits();
     let result = match command {
         Command::Train(train) => train.run(log.is_json()),

@@ -24,6 +24,7 @@ mod start;
 mod starts;
 
 pub(crate) use member::{Member, Quiet, log};
+pub(crate) use options::explain;
 pub use options::{KafkaOptions, OnGap, Properties, PropertyError};
 pub(crate) use partition::Partition;
 pub(crate) use patience::Patience;
@@ -421,17 +422,6 @@ impl Drop for KafkaSource {
         self.forget_lag(|_| true);
         self.options.metrics.partitions(0);
         self.member.close(&self.leaving);
-    }
-}
-
-/// The client's error, without the value of a property, which may be a password.
-pub(crate) fn explain(error: &KafkaError) -> String {
-    match error {
-        KafkaError::ClientConfig(_, why, name, value) => {
-            let why = if value.is_empty() { why.clone() } else { why.replace(value, "…") };
-            format!("property {name}: {why}")
-        }
-        other => other.to_string(),
     }
 }
 

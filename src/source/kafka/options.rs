@@ -5,6 +5,7 @@
 
 use crate::metrics::Metrics;
 use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -253,6 +254,17 @@ impl KafkaOptions {
     }
 }
 
+/// The client's error, without the value of a property, which may be a password.
+pub(crate) fn explain(error: &KafkaError) -> String {
+    match error {
+        KafkaError::ClientConfig(_, why, name, value) => {
+            let why = if value.is_empty() { why.clone() } else { why.replace(value, "…") };
+            format!("property {name}: {why}")
+        }
+        other => other.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -274,6 +286,18 @@ mod tests {
         let mut options = KafkaOptions::new("localhost:9092", &["t"], "g");
         options.properties.set("-X", "ssl.key.password=hunter2").unwrap();
         assert!(!format!("{options:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn an_error_of_the_client_does_not_show_a_value() {
+        for property in ["sasl.pasword=hunter2", "session.timeout.ms=hunter2", "security.protocol=hunter2"] {
+            let mut options = KafkaOptions::new("localhost:9092", &["t"], "g");
+            options.properties.set("-X", property).unwrap();
+            let error = options.observer("read_committed").create_native_config().err().unwrap();
+            assert!(error.to_string().contains("hunter2"), "else there is nothing to hide: {error}");
+            let name = property.split('=').next().unwrap();
+            assert!(explain(&error).contains(name) && !explain(&error).contains("hunter2"));
+        }
     }
 
     #[test]

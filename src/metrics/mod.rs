@@ -37,29 +37,25 @@
 //! of a file, is absent rather than 0. Written as [OpenMetrics](https://prometheus.io/docs/specs/om/open_metrics_spec/) 1.0,
 //! the text format that Prometheus asks for first.
 
+mod names;
+#[cfg(test)]
+mod tests;
+
 use crate::sync::{Mutex, lock};
+use names::{Late, Names};
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::metrics::info::Info;
-use prometheus_client::metrics::{MetricType, TypedMetric};
-use prometheus_client::registry::{Metric, Registry, Unit};
+use prometheus_client::registry::{Registry, Unit};
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 /// The media type of [`Metrics::text`].
 pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-/// What all names begin with.
-const PREFIX: &str = "flexihash";
-
-/// Upper ends of a duration's buckets, in seconds: commits take milliseconds, a large generation on a slow disk minutes.
-const DURATIONS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0, 120.0];
 
 /// Why a record is bad.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,33 +114,6 @@ type Real = Gauge<f64, AtomicU64>;
 type Labelled<M> = Family<[(&'static str, &'static str); 1], M>;
 type Place = [(&'static str, String); 2];
 
-/// One that is absent until it has a value.
-#[derive(Debug, Clone)]
-struct Late<M> {
-    metric: Arc<OnceLock<M>>,
-    make: fn() -> M,
-}
-
-impl<M> Late<M> {
-    fn get(&self) -> &M {
-        self.metric.get_or_init(self.make)
-    }
-}
-
-impl<M: EncodeMetric + TypedMetric> EncodeMetric for Late<M> {
-    fn encode(&self, encoder: MetricEncoder<'_>) -> fmt::Result {
-        self.metric.get().map_or(Ok(()), |metric| metric.encode(encoder))
-    }
-
-    fn metric_type(&self) -> MetricType {
-        M::TYPE
-    }
-
-    fn is_empty(&self) -> bool {
-        self.metric.get().is_none()
-    }
-}
-
 /// See the [module](self).
 #[derive(Clone)]
 pub struct Metrics(Arc<Inner>);
@@ -190,7 +159,7 @@ impl Default for Metrics {
 impl Metrics {
     /// All at 0, or absent.
     pub fn new() -> Self {
-        let mut named = Names { registry: Registry::with_prefix(PREFIX) };
+        let mut named = Names::new();
         let dead_letters = named.plain("dead_letters", "Bad records");
         let seconds = Some(Unit::Seconds);
         let inner = Inner {
@@ -327,131 +296,10 @@ impl Metrics {
     }
 }
 
-/// Registers each under its name as it is made.
-struct Names {
-    registry: Registry,
-}
-
-impl Names {
-    fn plain<M: Metric + Clone + Default>(&mut self, name: &str, help: &str) -> M {
-        self.add(name, help, None, M::default())
-    }
-
-    fn with<M: Metric + Clone + Default>(&mut self, name: &str, help: &str, unit: Unit) -> M {
-        self.add(name, help, Some(unit), M::default())
-    }
-
-    fn late<M>(&mut self, name: &str, help: &str, unit: Option<Unit>) -> Late<M>
-    where
-        M: EncodeMetric + TypedMetric + Clone + Default + fmt::Debug + Send + Sync + 'static,
-    {
-        self.add(name, help, unit, Late { metric: Arc::default(), make: M::default })
-    }
-
-    fn durations(&mut self, name: &str, help: &str) -> Late<Histogram> {
-        let make = || Histogram::new(DURATIONS);
-        self.add(name, help, Some(Unit::Seconds), Late { metric: Arc::default(), make })
-    }
-
-    fn add<M: Metric + Clone>(&mut self, name: &str, help: &str, unit: Option<Unit>, metric: M) -> M {
-        match unit {
-            Some(unit) => self.registry.register_with_unit(name, help, unit, metric.clone()),
-            None => self.registry.register(name, help, metric.clone()),
-        }
-        metric
-    }
-
-    fn finish(mut self) -> Registry {
-        let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        self.registry.register("build", "This program", version);
-        self.registry
-    }
-}
-
 fn whole(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 fn unix_time() -> f64 {
     SystemTime::UNIX_EPOCH.elapsed().map_or(0.0, |time| time.as_secs_f64())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::BTreeSet;
-
-    fn everything() -> Metrics {
-        let metrics = Metrics::new();
-        let count = BatchCount { records: 5, bytes: 600, examples: 4, features: 40, dropped_steps: 1 };
-        metrics.batch(count, 104);
-        metrics.bad(Bad::Parse);
-        metrics.loss(0.5, 0.25);
-        metrics.saves(7);
-        metrics.checkpointed(8, Duration::from_millis(30));
-        metrics.committed(Duration::from_millis(3));
-        metrics.partitions(2);
-        metrics.rebalanced(Rebalance::Assigned);
-        metrics.lag("a\"b", 1, Some(9));
-        metrics.brokers_up(3);
-        metrics
-    }
-
-    /// Names of families, as the table in the module's docs has them.
-    fn documented() -> BTreeSet<String> {
-        let table = include_str!("metrics.rs").lines().filter_map(|line| line.strip_prefix("//! | `"));
-        table.filter_map(|line| Some(line.split_once('`')?.0.to_owned())).collect()
-    }
-
-    #[test]
-    fn the_table_in_the_docs_is_what_is_written() {
-        let text = everything().text();
-        let samples = text.lines().filter(|line| !line.starts_with('#'));
-        let names: BTreeSet<String> = samples
-            .map(|line| {
-                let name = line.split(['{', ' ']).next().unwrap_or_default();
-                let histogram = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end));
-                histogram.unwrap_or(name).to_owned()
-            })
-            .collect();
-        assert_eq!(names, documented(), "{text}");
-    }
-
-    #[test]
-    fn values_are_those_that_were_told() {
-        let text = everything().text();
-        for line in [
-            "flexihash_records_total 5",
-            "flexihash_record_bytes_total 600",
-            "flexihash_dead_letters_total{reason=\"parse\"} 1",
-            "flexihash_dead_letters_total{reason=\"length\"} 0",
-            "flexihash_model_examples 104",
-            "flexihash_loss{over=\"window\"} 0.25",
-            "flexihash_generation 8",
-            "flexihash_checkpoints_total 1",
-            "flexihash_checkpoint_duration_seconds_bucket{le=\"0.025\"} 0",
-            "flexihash_checkpoint_duration_seconds_bucket{le=\"0.05\"} 1",
-            "flexihash_lag_records{topic=\"a\\\"b\",partition=\"1\"} 9",
-            "flexihash_rebalances_total{event=\"assigned\"} 1",
-            "# UNIT flexihash_lag_records records",
-        ] {
-            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
-        }
-        assert!(text.ends_with("# EOF\n"), "{text}");
-    }
-
-    #[test]
-    fn what_a_run_has_nothing_of_is_absent() {
-        let metrics = Metrics::new();
-        let text = metrics.text();
-        for name in ["checkpoint", "commit", "generation", "lag", "partitions", "brokers", "loss"] {
-            assert!(!text.contains(&format!("flexihash_{name}")), "{name}: {text}");
-        }
-        metrics.lag("t", 0, Some(1));
-        assert!(metrics.text().contains("lag_records{"));
-        metrics.lag("t", 0, None);
-        assert!(!metrics.text().contains("lag_records{"));
-        metrics.saves(0);
-        assert!(metrics.text().contains("flexihash_last_checkpoint_age_seconds "), "since the run began");
-    }
 }
