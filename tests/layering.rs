@@ -34,10 +34,12 @@ const DOORS: &[(&str, &[&str])] = &[
     ("ryu", &["sink"]),
     ("parking_lot", &["sync"]),
     ("rdkafka", &["source", "sink"]), // source/kafka, sink/kafka
+    ("prometheus_client", &["metrics"]),
+    ("tokio", &["serve"]),
+    ("hyper", &["serve"]),
+    ("hyper_util", &["serve"]),
+    ("axum", &["serve"]),
     // Here to stay outside until their issue gives them a door.
-    ("tokio", &[]),
-    ("hyper", &[]),
-    ("axum", &[]),
     ("candle_core", &[]),
 ];
 

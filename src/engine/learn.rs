@@ -1,12 +1,14 @@
 //! Learning: batches in the order of the input, predictions and dead letters out, cuts when they are due.
 
+use super::summary::losses;
 use super::team::{OpenAtEnd, Team};
 use super::work::{Entry, Work};
 use super::write::Out;
 use super::{EngineError, EngineOptions, Finished, Model, Observer, Status, Task};
 use crate::checkpoint::{Progress, Snapshot};
 use crate::config::Every;
-use crate::learner::{LabelShape, LearnerError, Mode, Outcome, Outcomes};
+use crate::learner::{Counters, LabelShape, LearnerError, Mode, Outcome, Outcomes};
+use crate::metrics::{Bad, BatchCount, Metrics};
 use crate::record::{Positions, Record};
 use crate::sink::{DeadLetter, Letter, Results, write_prediction};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
@@ -50,10 +52,13 @@ pub(super) struct Input {
     pub(super) ended: AtomicBool,
     /// Others went on from the last commit: nothing since then counts.
     pub(super) lost: AtomicBool,
+    pub(super) metrics: Metrics,
 }
 
 /// How often an idle learner looks at the clock.
 const TICK: Duration = Duration::from_millis(50);
+/// How often losses are told to the metrics.
+const LOSS_EVERY: Duration = Duration::from_secs(1);
 /// Bytes of results that may wait for a cut to be published with; more make one due at once.
 const WAITING_BYTES: usize = 32 << 20;
 
@@ -69,6 +74,9 @@ pub(super) struct Stage<'a> {
     input: &'a Input,
     errors: u64,
     first_examples: u64,
+    /// What the metrics have been told, and when they hear of losses next.
+    counted: Counters,
+    next_loss: Instant,
     /// Records learned, those of later passes too: what checkpoints by number count.
     records: u64,
     /// Bytes of results since the last cut that wait to be published with the next.
@@ -109,7 +117,7 @@ impl<'a> Stage<'a> {
         Surroundings { input, links, team }: Surroundings<'a>,
     ) -> Self {
         let counters = model.learner().counters();
-        let (first_examples, records) = (counters.examples, counters.records);
+        let (counted, first_examples, records) = (counters, counters.examples, counters.records);
         let (life_seconds, cut_at) = (model.seconds(), positions.clone());
         let mut stage = Self {
             model,
@@ -122,6 +130,8 @@ impl<'a> Stage<'a> {
             input,
             errors: 0,
             first_examples,
+            counted,
+            next_loss: Instant::now(),
             records,
             waiting: 0,
             in_flight: false,
@@ -205,6 +215,7 @@ impl<'a> Stage<'a> {
                 return Ok(Err(Gone));
             }
             self.observe(observer);
+            self.tell_losses();
             if self.failure.is_some() && self.is_alone() {
                 return self.failure.take().map_or(Ok(Ok(())), Err);
             }
@@ -266,11 +277,35 @@ impl<'a> Stage<'a> {
             self.positions.advance(work.records.source(), work.records.end());
         }
         self.bytes += work.records.byte_len() as u64 + work.records.len() as u64;
+        self.count(work);
         self.settled += 1;
         if work.records.leaving().is_empty() {
             Ok(self.cut_if_due(links))
         } else {
             Ok(self.let_go(work.records.leaving(), links))
+        }
+    }
+
+    fn count(&mut self, work: &Work) {
+        let (now, before) = (self.model.learner().counters(), self.counted);
+        let count = BatchCount {
+            records: work.records.len() as u64,
+            bytes: work.records.byte_len() as u64,
+            examples: now.examples.saturating_sub(before.examples),
+            features: now.features.saturating_sub(before.features),
+            dropped_steps: now.dropped_steps.saturating_sub(before.dropped_steps),
+        };
+        self.input.metrics.batch(count, now.examples);
+        self.counted = now;
+    }
+
+    fn tell_losses(&mut self) {
+        let now = Instant::now();
+        if now >= self.next_loss {
+            self.next_loss = now + LOSS_EVERY;
+            if let Some((life, window)) = losses(self.model.learner()) {
+                self.input.metrics.loss(life, window);
+            }
         }
     }
 
@@ -331,14 +366,16 @@ impl<'a> Stage<'a> {
         for index in segment {
             let Some(record) = work.records.get(index) else { continue };
             let bad = match &work.entries[index] {
-                Entry::Bad(reason) => Some(reason.clone()),
+                Entry::Bad(bad, reason) => Some((*bad, reason.clone())),
                 Entry::Row => {
                     next += 1;
                     let id = work.batch.id(row + next - 1);
-                    self.predicted(next - 1, id, mode, &mut predictions)
+                    let refused = self.predicted(next - 1, id, mode, &mut predictions);
+                    refused.map(|reason| (Bad::Learner, reason))
                 }
             };
-            let Some(reason) = bad.filter(|_| mode != Mode::Again) else { continue };
+            let Some((bad, reason)) = bad.filter(|_| mode != Mode::Again) else { continue };
+            self.input.metrics.bad(bad);
             if self.input.letters {
                 letters.push(Letter::new(record, reason.clone()));
             } else {

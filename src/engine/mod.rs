@@ -32,6 +32,7 @@ pub use summary::{Summary, TaskSummary};
 use crate::checkpoint::{CheckpointError, Writer};
 use crate::config::Every;
 use crate::learner::{Counters, Figures, Learner, LearnerError};
+use crate::metrics::{Metrics, Rebalance};
 use crate::record::{Positions, Source, SourceError};
 use crate::sink::{Emitter, LinesSink, PublishError, Publisher, SinkError, Wants};
 use crossbeam_channel::{bounded, unbounded};
@@ -194,6 +195,7 @@ pub struct Engine {
     outputs: Outputs,
     store: Option<Writer>,
     positions: Positions,
+    metrics: Metrics,
 }
 
 /// Batches in flight per parse thread, and beside them: with less slack stages sleep and wake each other at every batch.
@@ -206,7 +208,13 @@ impl Engine {
     /// A run of `model`. With `store`, its state is saved there; it goes on from the positions the model was saved at.
     pub fn new(model: Model, options: EngineOptions, outputs: Outputs, store: Option<Writer>) -> Self {
         let positions = model.positions().clone();
-        Self { model, options, outputs, store, positions }
+        Self { model, options, outputs, store, positions, metrics: Metrics::default() }
+    }
+
+    /// Counts with `metrics`, which somebody else can read meanwhile.
+    pub fn with_metrics(mut self, metrics: &Metrics) -> Self {
+        self.metrics = metrics.clone();
+        self
     }
 
     fn input(&self, source: &dyn Source, wanted: Wants) -> learn::Input {
@@ -217,6 +225,7 @@ impl Engine {
             predictions: any.predictions || self.outputs.predictions.is_some(),
             letters: any.letters,
             publishes: wanted != Wants::default(),
+            metrics: self.metrics.clone(),
             ..learn::Input::default()
         }
     }
@@ -236,6 +245,9 @@ impl Engine {
         observer: &mut dyn Observer,
     ) -> Result<Finished, EngineError> {
         source.resume(&self.positions)?;
+        if let Some(store) = &self.store {
+            self.metrics.saves(store.manifest().map_or(0, |manifest| manifest.generation));
+        }
         let wanted =
             self.outputs.publisher.as_ref().map_or_else(Wants::default, |publisher| publisher.wants());
         let shared = &self.input(source.as_ref(), wanted);
@@ -254,7 +266,8 @@ impl Engine {
         let (saved_in, saved) = unbounded();
         let (parsers_in, parsers_out): (Vec<_>, Vec<_>) = (0..threads).map(|_| unbounded()).unzip();
         let (parsed_in, parsed): (Vec<_>, Vec<_>) = (0..threads).map(|_| unbounded()).unzip();
-        let destination = write::Destination { store: self.store, publisher: self.outputs.publisher.take() };
+        let publisher = self.outputs.publisher.take();
+        let destination = write::Destination { store: self.store, publisher, metrics: self.metrics.clone() };
         let keeps = destination.keeps();
         let (hasher, parser) = (self.model.hasher(), self.model.parser());
         thread::scope(|scope| {
@@ -285,8 +298,11 @@ impl Engine {
             let stages = [join(reader, "read"), join(writer, "write"), join(saver, "save")];
             let parsed = parse_threads.into_iter().map(|thread| join(thread, "parse"));
             let parsed = parsed.collect::<Result<Vec<()>, _>>();
-            first_error(learned, stages, parsed)?;
-            Ok(finished)
+            let ended = first_error(learned, stages, parsed);
+            if let Err(EngineError::Publish(PublishError::Lost)) = &ended {
+                self.metrics.rebalanced(Rebalance::Lost);
+            }
+            ended.map(|()| finished)
         })
     }
 }

@@ -73,6 +73,9 @@ fn deal(source: &mut dyn Source, links: &Links<'_>) -> Result<(), EngineError> {
             }
         }
     }
+    if links.stop.load(Ordering::Relaxed) {
+        tracing::info!("stopping: what was read is learned and saved");
+    }
     Ok(())
 }
 

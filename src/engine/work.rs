@@ -1,12 +1,13 @@
 //! Parsing: records to hashed rows, or the reason why not.
 
 use super::EngineError;
-use super::model::encode;
+use super::model::{RecordError, encode};
 use super::team::Team;
 use crate::batch::Batch;
 use crate::example::ExampleSink;
 use crate::hash::{Encoder, EncoderScratch, FeatureHasher};
 use crate::learner::Learned;
+use crate::metrics::Bad;
 use crate::parse::{Parser, bytes_as_text};
 use crate::record::{Record, RecordBatch};
 use crossbeam_channel::{Receiver, Sender};
@@ -17,7 +18,7 @@ pub(super) enum Entry {
     /// A row of the batch; rows follow each other in the order of entries.
     Row,
     /// A bad record, and why.
-    Bad(String),
+    Bad(Bad, String),
 }
 
 /// A batch of records with what parsing made of them. A fixed number of these circulates.
@@ -61,7 +62,7 @@ fn parse(parser: &Parser, hasher: &FeatureHasher, scratch: &mut EncoderScratch, 
     for record in work.records.iter() {
         let entry = match parse_record(parser, hasher, scratch, &mut work.batch, record) {
             Ok(()) => Entry::Row,
-            Err(reason) => Entry::Bad(reason),
+            Err((bad, reason)) => Entry::Bad(bad, reason),
         };
         work.entries.push(entry);
     }
@@ -73,12 +74,13 @@ fn parse_record(
     scratch: &mut EncoderScratch,
     batch: &mut Batch,
     record: Record<'_>,
-) -> Result<(), String> {
+) -> Result<(), (Bad, String)> {
     if record.is_cut() {
         let (length, kept) = (record.length, record.bytes.len());
-        return Err(format!(
+        let reason = format!(
             "expected a record within the limit, found one of {length} bytes (the first {kept} are kept)"
-        ));
+        );
+        return Err((Bad::Length, reason));
     }
     let encoder = Encoder::new(hasher, scratch, batch);
     let more = |encoder: &mut Encoder<'_>| {
@@ -89,7 +91,15 @@ fn parse_record(
         }
         parser.parse_headers(record.headers, encoder)
     };
-    encode(parser, encoder, record.bytes, more).map_err(|error| error.to_string())
+    encode(parser, encoder, record.bytes, more).map_err(|error| (kind(&error), error.to_string()))
+}
+
+fn kind(error: &RecordError) -> Bad {
+    match error {
+        RecordError::Parse(_) | RecordError::Label { .. } => Bad::Parse,
+        RecordError::Feature(_) | RecordError::Headers(_) => Bad::Feature,
+        RecordError::Rejected(_) | RecordError::Learner(_) => Bad::Learner,
+    }
 }
 
 /// A message's key as an id: a JSON string, in hexadecimal if it is no text.

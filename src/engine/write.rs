@@ -3,9 +3,11 @@
 use super::learn::Keeps;
 use super::{EngineError, Outputs};
 use crate::checkpoint::{Snapshot, Writer};
+use crate::metrics::Metrics;
 use crate::record::Positions;
 use crate::sink::{LinesSink, Publisher, Results, Wants};
 use crossbeam_channel::{Receiver, Sender};
+use std::time::Instant;
 
 /// What the learner hands on, in order.
 #[derive(Debug)]
@@ -81,6 +83,7 @@ fn write(sink: &mut Option<LinesSink>, lines: &[u8]) -> Result<(), EngineError> 
 pub(super) struct Destination {
     pub(super) store: Option<Writer>,
     pub(super) publisher: Option<Box<dyn Publisher>>,
+    pub(super) metrics: Metrics,
 }
 
 impl Destination {
@@ -101,7 +104,7 @@ pub(super) fn save(
     saved: &Sender<()>,
     durable: &Sender<Positions>,
 ) -> Result<(), EngineError> {
-    let Destination { mut store, mut publisher } = destination;
+    let Destination { mut store, mut publisher, metrics } = destination;
     if store.is_none() && publisher.is_none() {
         return Ok(());
     }
@@ -109,12 +112,16 @@ pub(super) fn save(
         let positions = snapshot.progress.positions.clone();
         let mut generation = None;
         if let Some(store) = &mut store {
+            let began = Instant::now();
             let manifest = store.commit(*snapshot)?;
-            tracing::info!(generation = manifest.generation, "checkpoint");
+            metrics.checkpointed(manifest.generation, began.elapsed());
+            tracing::debug!(generation = manifest.generation, "checkpoint");
             generation = Some(manifest.generation);
         }
         if let Some(publisher) = &mut publisher {
+            let began = Instant::now();
             publisher.publish(generation, &positions, &results)?;
+            metrics.committed(began.elapsed());
         }
         let _ = (durable.send(positions), saved.send(()));
     }

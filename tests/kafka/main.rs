@@ -9,6 +9,7 @@ mod commit;
 mod gaps;
 mod group;
 mod records;
+mod seen;
 mod trouble;
 
 use std::sync::OnceLock;

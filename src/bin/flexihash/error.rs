@@ -4,6 +4,7 @@ use flexihash::checkpoint::CheckpointError;
 use flexihash::config::ConfigError;
 use flexihash::engine::{EngineError, ModelError};
 use flexihash::record::SourceError;
+use flexihash::serve::ServeError;
 use flexihash::sink::{PublishError, SinkError};
 use std::io::Write;
 
@@ -21,6 +22,8 @@ pub(crate) enum CommandError {
     Sink(#[from] SinkError),
     #[error(transparent)]
     Publish(#[from] PublishError),
+    #[error("--metrics-listen: {0}")]
+    Serve(#[from] ServeError),
     #[error("{0}")]
     Usage(String),
 }

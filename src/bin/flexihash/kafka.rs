@@ -4,6 +4,7 @@
 use crate::error::{CommandError, usage};
 use crate::progress::Progress;
 use crate::train::{self, Start};
+use crate::watch::Watch;
 use crate::{inputs, predict, stop};
 use flexihash::checkpoint::Writer;
 use flexihash::config::{KafkaFlags, ModelFlags, Place, RunFlags};
@@ -23,12 +24,13 @@ struct Service<'a> {
     options: &'a KafkaOptions,
     outputs: KafkaOutputs,
     stop: Arc<AtomicBool>,
+    watch: Watch,
     /// Records may have been read since the last start.
     running: Cell<bool>,
 }
 
 impl<'a> Service<'a> {
-    fn new(run: &RunFlags, kafka: &KafkaFlags, options: &'a KafkaOptions) -> Result<Self, CommandError> {
+    fn new(run: &RunFlags, kafka: &KafkaFlags, options: &'a mut KafkaOptions) -> Result<Self, CommandError> {
         if !run.input.is_empty() {
             return Err(usage("--kafka: reads topics, not files: leave the inputs out"));
         }
@@ -47,7 +49,12 @@ impl<'a> Service<'a> {
             [&run.predictions, &run.dead_letters, &run.summary],
             run.model.as_deref(),
         )?;
-        Ok(Self { run, options, outputs, stop: stop::on_signal()?, running: Cell::new(false) })
+        let stop = stop::on_signal()?;
+        let watch = Watch::begin(run.metrics_listen.as_deref(), &stop)?;
+        options.metrics = watch.metrics().clone();
+        let KafkaOptions { brokers, group, .. } = &*options;
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), brokers, topics = ?options.topics, group, "started");
+        Ok(Self { run, options, outputs, stop, watch, running: Cell::new(false) })
     }
 
     fn engine(&self, task: Task) -> EngineOptions {
@@ -68,6 +75,7 @@ impl<'a> Service<'a> {
     ) -> Result<Option<Finished>, CommandError> {
         loop {
             self.running.set(false);
+            self.watch.set_ready(false);
             match once(self) {
                 Err(_) if !self.running.get() && self.stop.load(Ordering::Relaxed) => return Ok(None),
                 Err(CommandError::Engine(EngineError::Publish(PublishError::Lost))) => {
@@ -104,8 +112,9 @@ impl<'a> Service<'a> {
         }
         outputs.publisher = Some(Box::new(publisher));
         let mut progress = Progress::new(task == Task::Predict || self.run.quiet == Some(true), 1);
-        let engine = Engine::new(model, self.engine(task), outputs, store);
+        let engine = Engine::new(model, self.engine(task), outputs, store).with_metrics(self.watch.metrics());
         self.running.set(true);
+        self.watch.set_ready(true);
         let finished = engine.run(Box::new(source), &self.stop, &mut progress);
         progress.finish();
         Ok(finished?)
@@ -117,10 +126,10 @@ pub(crate) fn train(
     run: &RunFlags,
     flags: &ModelFlags,
     kafka: &KafkaFlags,
-    options: &KafkaOptions,
+    mut options: KafkaOptions,
 ) -> Result<(), CommandError> {
     train::check(run)?;
-    let service = Service::new(run, kafka, options)?;
+    let service = Service::new(run, kafka, &mut options)?;
     let Some(folder) = &run.model else {
         return Err(usage("--kafka: needs --model, the folder that is committed with the offsets"));
     };
@@ -174,9 +183,9 @@ fn go_back(
 pub(crate) fn predict(
     run: &RunFlags,
     kafka: &KafkaFlags,
-    options: &KafkaOptions,
+    mut options: KafkaOptions,
 ) -> Result<(), CommandError> {
-    let service = Service::new(run, kafka, options)?;
+    let service = Service::new(run, kafka, &mut options)?;
     let Some(folder) = &run.model else { return Err(usage("--kafka: needs --model")) };
     let mut again = false;
     service.serve(|service| {

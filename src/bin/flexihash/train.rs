@@ -2,6 +2,7 @@
 
 use crate::error::{CommandError, usage};
 use crate::progress::Progress;
+use crate::watch::Watch;
 use crate::{inputs, report, stop};
 use flexihash::checkpoint::{ModelDir, Writer};
 use flexihash::config::{ConfigFile, ModelFlags, RunFlags, overlay};
@@ -39,9 +40,22 @@ pub(crate) struct Start {
 }
 
 impl Train {
-    pub(crate) fn run(self) -> Result<(), CommandError> {
+    /// Whether it is to run for long, with nobody looking on.
+    pub(crate) fn is_service(&self) -> bool {
+        #[cfg(feature = "kafka")]
+        let is_service = self.kafka.kafka.is_some() && self.run.quiet != Some(true);
+        #[cfg(not(feature = "kafka"))]
+        let is_service = false;
+        is_service
+    }
+
+    /// `silent`: print no progress and no results.
+    pub(crate) fn run(self, silent: bool) -> Result<(), CommandError> {
         let file = self.config.as_deref().map(ConfigFile::read).transpose()?.unwrap_or_default();
-        let run = overlay(&file.run, &self.run)?;
+        let mut run = overlay(&file.run, &self.run)?;
+        if silent {
+            run.quiet = Some(true);
+        }
         let flags = overlay(&file.model, &self.model)?;
         if run.resume != Some(true) {
             flags.resolve()?; // else they may make sense only with those of the stored model
@@ -50,7 +64,7 @@ impl Train {
         {
             let kafka = overlay(&file.kafka, &self.kafka)?;
             if let Some(options) = kafka.options(run.record_limit)? {
-                return crate::kafka::train(&run, &flags, &kafka, &options);
+                return crate::kafka::train(&run, &flags, &kafka, options);
             }
         }
         check(&run)?;
@@ -60,8 +74,9 @@ impl Train {
             [&run.predictions, &run.dead_letters, &run.summary],
             run.model.as_deref(),
         )?;
-        let source = source(&run, &inputs)?;
         let stop = stop::on_signal()?;
+        let watch = Watch::begin(run.metrics_listen.as_deref(), &stop)?;
+        let source = source(&run, &inputs)?;
         let start = start(&run, &flags)?;
         let outputs = outputs(&run, &start.kept)?;
         let options = EngineOptions {
@@ -73,7 +88,9 @@ impl Train {
         };
         let quiet = run.quiet.unwrap_or(false);
         let mut progress = Progress::new(quiet, run.passes.unwrap_or(1));
-        let engine = Engine::new(start.model, options, outputs, start.store);
+        let engine = Engine::new(start.model, options, outputs, start.store).with_metrics(watch.metrics());
+        watch.set_ready(true);
+        tracing::info!(inputs = inputs.len(), "training");
         let finished = engine.run(source, &stop, &mut progress);
         progress.finish();
         finish(&run, &finished?)
@@ -82,6 +99,7 @@ impl Train {
 
 /// Results, where they are wanted.
 pub(crate) fn finish(run: &RunFlags, finished: &Finished) -> Result<(), CommandError> {
+    tracing::info!(examples = finished.summary.examples, skipped = finished.summary.skipped, "ended");
     if run.quiet != Some(true) {
         report::print(&finished.summary, &finished.model);
     }

@@ -8,7 +8,7 @@
 //! `read_committed` stops before that. So the reader first waits until everything that is in the topic is decided;
 //! for one whose process died that takes its `transaction.timeout.ms`.
 
-use crate::source::kafka::{CALL, KafkaOptions, Patience, Quiet};
+use crate::source::kafka::{CALL, KafkaOptions, Patience, Quiet, explain};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
@@ -56,7 +56,7 @@ pub(super) fn read(
 }
 
 fn try_read(options: &KafkaOptions, topic: &str, key: &str) -> Result<Option<Control>, String> {
-    let text = |error: KafkaError| error.to_string();
+    let text = |error: KafkaError| explain(&error);
     let decided: BaseConsumer<Quiet> = options.reader().create_with_context(Quiet).map_err(text)?;
     let all: BaseConsumer<Quiet> =
         options.observer("read_uncommitted").create_with_context(Quiet).map_err(text)?;

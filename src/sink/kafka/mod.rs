@@ -374,7 +374,7 @@ impl Publisher for KafkaPublisher {
         self.commits.make(&commit, Some(&self.member), &mut patience)?;
         death::pass(Step::Committed);
         let milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        tracing::info!(generation, offsets = commit.offsets.len(), milliseconds, "committed");
+        tracing::debug!(generation, offsets = commit.offsets.len(), milliseconds, "committed");
         self.committed.clone_from(positions);
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! A producer, and what became of that which was handed to it.
 
-use crate::source::kafka::{Patience, log};
+use crate::source::kafka::{Patience, explain, log};
 use crate::sync::{Mutex, lock};
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
@@ -69,7 +69,7 @@ impl Outbox {
     pub(super) fn open(config: &ClientConfig) -> Result<Self, String> {
         let reports = Reports::default();
         let created = config.create_with_context(reports.clone());
-        Ok(Self { producer: created.map_err(|error| error.to_string())?, reports })
+        Ok(Self { producer: created.map_err(|error| explain(&error))?, reports })
     }
 
     /// Forgets what was refused so far.

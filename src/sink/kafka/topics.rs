@@ -1,6 +1,6 @@
 //! Topics that a run writes to: there, made if they are not, and with the partitions they need.
 
-use crate::source::kafka::{CALL, KafkaOptions, Patience, Quiet};
+use crate::source::kafka::{CALL, KafkaOptions, Patience, Quiet, explain};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -52,7 +52,7 @@ pub(super) fn ensure(
             Ok(0) => create(options, topic, count, settings),
             Ok(found) => return Ok(found),
             Err(error @ (KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_))) => {
-                return Err(error.to_string()); // no second try makes it better
+                return Err(explain(&error)); // no second try makes it better
             }
             Err(error) => Err(error.to_string()),
         };
@@ -69,7 +69,7 @@ pub(super) fn ensure(
 
 fn create(options: &KafkaOptions, topic: &str, count: i32, settings: &[(&str, &str)]) -> Result<(), String> {
     let client: AdminClient<Quiet> =
-        options.admin().create_with_context(Quiet).map_err(|error| error.to_string())?;
+        options.admin().create_with_context(Quiet).map_err(|error| explain(&error))?;
     // -1: as many copies as the cluster makes by itself.
     let mut new = NewTopic::new(topic, count, TopicReplication::Fixed(-1));
     for (name, value) in settings {

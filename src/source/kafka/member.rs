@@ -7,16 +7,17 @@
 
 use super::CALL;
 use super::partition::Partition;
+use crate::metrics::Metrics;
 use crate::record::Positions;
-use crate::sync::{AtomicBool, Mutex, Ordering, lock};
+use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, lock};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::statistics::Statistics;
+use rdkafka::statistics::{Broker, Statistics};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
@@ -37,9 +38,44 @@ pub(crate) struct Context {
     /// By partition's name: the offset that the client fetches next while its queue is empty, and how often in a row it
     /// reported the same.
     fetched: Mutex<BTreeMap<String, (i64, u32)>>,
+    /// By partition's name: where it ends, as the brokers said last; and whether that is news.
+    ends: Mutex<BTreeMap<String, u64>>,
+    news: AtomicBool,
+    /// Brokers that there is a connection to, and whether it was said that there is none.
+    up: AtomicUsize,
+    away: AtomicBool,
+    metrics: Metrics,
 }
 
 impl Context {
+    pub(super) fn new(metrics: &Metrics) -> Self {
+        Self { metrics: metrics.clone(), ..Self::default() }
+    }
+
+    /// Where the partition ends, if that was heard.
+    pub(super) fn end(&self, name: &str) -> Option<u64> {
+        lock(&self.ends).get(name).copied()
+    }
+
+    /// Whether figures have come since the last call.
+    pub(super) fn has_news(&self) -> bool {
+        self.news.swap(false, Ordering::AcqRel)
+    }
+
+    /// One line when the last broker goes, one when the first is back.
+    fn count_brokers(&self, brokers: &std::collections::HashMap<String, Broker>) {
+        let up = brokers.values().filter(|broker| broker.nodeid >= 0 && broker.state == "UP");
+        let up = up.map(|broker| broker.nodeid).collect::<BTreeSet<i32>>().len();
+        self.metrics.brokers_up(up);
+        let before = self.up.swap(up, Ordering::AcqRel);
+        if before > 0 && up == 0 {
+            self.away.store(true, Ordering::Release);
+            tracing::warn!("no broker answers; waiting for one");
+        } else if up > 0 && self.away.swap(false, Ordering::AcqRel) {
+            tracing::info!(brokers = up, "brokers are back");
+        }
+    }
+
     /// All before this offset was fetched and handed over, marks of transactions too, which never show otherwise. Said
     /// only of what was reported twice: the first report after an assignment may still be of an earlier one.
     pub(super) fn fetched(&self, name: &str) -> Option<u64> {
@@ -96,11 +132,16 @@ impl ClientContext for Context {
     }
 
     fn stats(&self, figures: Statistics) {
+        self.count_brokers(&figures.brokers);
+        let mut ends = lock(&self.ends);
         let mut fetched = lock(&self.fetched);
         for (topic, figures) in figures.topics {
             for (number, figures) in figures.partitions {
                 let name = Partition::new(&topic, number).to_string();
                 let next = figures.next_offset;
+                if let Ok(end) = u64::try_from(figures.hi_offset) {
+                    ends.insert(name.clone(), end);
+                }
                 let times = match fetched.get(&name) {
                     Some((before, times)) if *before == next && figures.fetchq_cnt == 0 => times + 1,
                     _ => u32::from(figures.fetchq_cnt == 0),
@@ -108,6 +149,7 @@ impl ClientContext for Context {
                 fetched.insert(name, (next, times));
             }
         }
+        self.news.store(true, Ordering::Release);
     }
 }
 

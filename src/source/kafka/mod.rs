@@ -16,6 +16,7 @@
 //! disk for a dead member.
 
 mod headers;
+mod lag;
 mod member;
 mod options;
 mod partition;
@@ -24,11 +25,13 @@ mod start;
 mod starts;
 
 pub(crate) use member::{Member, Quiet, log};
+pub(crate) use options::explain;
 pub use options::{KafkaOptions, OnGap, Properties, PropertyError};
 pub(crate) use partition::Partition;
 pub(crate) use patience::Patience;
 
 use super::CUT_BYTES;
+use crate::metrics::Rebalance;
 use crate::record::{Fetch, Position, Positions, RecordBatch, Source, SourceError};
 use crate::sync::AtomicBool;
 use member::{Context, Event};
@@ -51,6 +54,8 @@ struct Reading {
     name: Arc<str>,
     /// The offset after the last message handed over.
     next: u64,
+    /// The offset up to which all is committed.
+    committed: u64,
     /// Where to stop.
     until: Option<u64>,
     /// Nothing before `until` is left.
@@ -91,8 +96,8 @@ impl KafkaSource {
         let failure =
             |what: String| SourceError { name: format!("kafka {}", options.brokers), what, cause: None };
         let reset = options.reset().map_err(&failure)?;
-        let created = options.consumer().create_with_context(Context::default());
-        let consumer = created.map_err(|error| failure(format!("no client: {error}")))?;
+        let created = options.consumer().create_with_context(Context::new(&options.metrics));
+        let consumer = created.map_err(|error| failure(format!("no client: {}", explain(&error))))?;
         let member = Member::new(consumer, &options.group);
         let mut source = Self {
             member,
@@ -110,6 +115,7 @@ impl KafkaSource {
             paused: false,
         };
         source.look_around()?;
+        source.options.metrics.partitions(0);
         Ok(source)
     }
 
@@ -136,6 +142,7 @@ impl KafkaSource {
         match event {
             Event::Assigned(partitions) => {
                 tracing::info!(group = self.options.group, partitions = names(&partitions), "assigned");
+                self.options.metrics.rebalanced(Rebalance::Assigned);
                 self.take_up(partitions)?;
                 Ok(Fetch::Idle)
             }
@@ -146,6 +153,7 @@ impl KafkaSource {
             }
             Event::Revoked(partitions) => {
                 tracing::info!(group = self.options.group, partitions = names(&partitions), "revoked");
+                self.options.metrics.rebalanced(Rebalance::Revoked);
                 batch.reset(&Arc::from(""), 0, Position::default());
                 batch.leave(partitions.iter().map(Partition::to_string).collect());
                 self.leaving = partitions;
@@ -171,8 +179,9 @@ impl KafkaSource {
             let until = self.options.until_end.then_some(end.unwrap_or(at));
             let done = until.is_some_and(|until| at >= until);
             self.readings.retain(|reading| reading.partition != partition);
-            self.readings.push(Reading { partition, name, next: at, until, done });
+            self.readings.push(Reading { partition, name, next: at, committed: at, until, done });
         }
+        self.options.metrics.partitions(self.readings.len());
         Ok(())
     }
 
@@ -359,6 +368,7 @@ impl Source for KafkaSource {
             return Ok(Fetch::Lost);
         }
         self.pause(false);
+        self.tell_lag();
         // In this order: a position comes before the messages after it, and these before the partition goes.
         if let Some((name, at)) = self.announced.pop_front() {
             batch.reset(&name, 0, at);
@@ -376,10 +386,17 @@ impl Source for KafkaSource {
         self.poll(batch)
     }
 
+    fn acknowledge(&mut self, positions: &Positions) -> Result<(), SourceError> {
+        self.note_committed(positions);
+        Ok(())
+    }
+
     fn release(&mut self) -> Result<(), SourceError> {
         let leaving = std::mem::take(&mut self.leaving);
+        self.forget_lag(|reading| leaving.contains(&reading.partition));
         self.readings.retain(|reading| !leaving.contains(&reading.partition));
         self.ahead.retain(|m| !leaving.iter().any(|partition| partition.is(m.topic(), m.partition())));
+        self.options.metrics.partitions(self.readings.len());
         self.current = 0;
         match self.member.unassign(&leaving) {
             Err(error) if !self.member.is_lost() => {
@@ -391,6 +408,7 @@ impl Source for KafkaSource {
 
     fn hold(&mut self) -> Result<(), SourceError> {
         self.pause(true);
+        self.tell_lag();
         let member = Arc::clone(&self.member);
         // What was under way when the partitions were paused still comes.
         while let Some(polled) = member.consumer().poll(Duration::ZERO) {
@@ -405,6 +423,8 @@ impl Source for KafkaSource {
 
 impl Drop for KafkaSource {
     fn drop(&mut self) {
+        self.forget_lag(|_| true);
+        self.options.metrics.partitions(0);
         self.member.close(&self.leaving);
     }
 }

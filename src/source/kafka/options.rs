@@ -3,7 +3,9 @@
 //! Properties are librdkafka's own and are passed through as they are, but for those that the commit point stands on:
 //! a run that committed by itself, read what was never committed or shared a transactional id would count records twice.
 
+use crate::metrics::Metrics;
 use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -141,6 +143,8 @@ pub struct KafkaOptions {
     pub on_gap: OnGap,
     /// How long to wait for a cluster that does not answer at the start.
     pub wait: Duration,
+    /// Hears of partitions, lag and brokers.
+    pub metrics: Metrics,
 }
 
 impl KafkaOptions {
@@ -157,6 +161,7 @@ impl KafkaOptions {
             until_end: false,
             on_gap: OnGap::default(),
             wait: Duration::from_secs(300),
+            metrics: Metrics::default(),
         }
     }
 
@@ -195,6 +200,7 @@ impl KafkaOptions {
             ("queued.min.messages", "1000000"),
             ("fetch.message.max.bytes", "10485760"),
             ("topic.metadata.refresh.interval.ms", "30000"),
+            ("statistics.interval.ms", "1000"),
         ];
         if !new_protocol {
             defaults.push(("partition.assignment.strategy", "cooperative-sticky"));
@@ -263,6 +269,17 @@ impl KafkaOptions {
     }
 }
 
+/// The client's error, without the value of a property, which may be a password.
+pub(crate) fn explain(error: &KafkaError) -> String {
+    match error {
+        KafkaError::ClientConfig(_, why, name, value) => {
+            let why = if value.is_empty() { why.clone() } else { why.replace(value, "…") };
+            format!("property {name}: {why}")
+        }
+        other => other.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -284,6 +301,18 @@ mod tests {
         let mut options = KafkaOptions::new("localhost:9092", &["t"], "g");
         options.properties.set("-X", "ssl.key.password=hunter2").unwrap();
         assert!(!format!("{options:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn an_error_of_the_client_does_not_show_a_value() {
+        for property in ["sasl.pasword=hunter2", "session.timeout.ms=hunter2", "security.protocol=hunter2"] {
+            let mut options = KafkaOptions::new("localhost:9092", &["t"], "g");
+            options.properties.set("-X", property).unwrap();
+            let error = options.observer("read_committed").create_native_config().err().unwrap();
+            assert!(error.to_string().contains("hunter2"), "else there is nothing to hide: {error}");
+            let name = property.split('=').next().unwrap();
+            assert!(explain(&error).contains(name) && !explain(&error).contains("hunter2"));
+        }
     }
 
     #[test]
