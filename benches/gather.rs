@@ -8,7 +8,7 @@ mod flights;
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use flexihash::batch::Batch;
-use flexihash::optim::{Input, Lanes, OptimizerKind, OptimizerOptions, Plain, RowRule};
+use flexihash::optim::{Adagrad, Input, Lanes, OptimizerKind, OptimizerOptions, Plain, RowRule};
 use flexihash::table::{StripeSet, Table, TableOptions};
 use std::collections::HashMap;
 
@@ -60,7 +60,7 @@ fn eight_lanes(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn rival_one_weight(bencher: Bencher<'_, '_>) {
     let batch = flights::batch(&flights::lines(20_000));
-    let rule = Plain::new(OptimizerOptions::new(OptimizerKind::Adagrad));
+    let rule = Plain::new(Adagrad(OptimizerOptions::new(OptimizerKind::Adagrad)));
     let table = table(&rule, &batch);
     let mut sum = rule.sums();
     bencher

@@ -15,6 +15,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 const KEYS: u64 = 50;
+/// Seven records: so the time between two batches is little more than that without learning.
+const BATCH_BYTES: usize = 4 << 10;
 
 /// Times between batches, in seconds.
 #[derive(Default)]
@@ -37,7 +39,8 @@ fn run(model: Model, records: u64, store: Option<(Writer, u64)>) -> (Model, Gaps
     let mut gaps = Gaps::default();
     let seen = model.learner().counters().examples;
     let engine = Engine::new(model, options, Outputs::default(), store);
-    let source = Box::new(Endless::new(seen + records, KEYS));
+    let mut source = Box::new(Endless::new(seen + records, KEYS));
+    source.batch_bytes = BATCH_BYTES;
     let finished = engine.run(source, &AtomicBool::new(false), &mut gaps).unwrap();
     (finished.model, gaps)
 }

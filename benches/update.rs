@@ -6,8 +6,8 @@
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use flexihash::optim::{
-    Bilinear, BilinearStep, Input, LaneStep, Lanes, MACHINES, OptimizerKind, OptimizerOptions, Plain,
-    PlainStep, RowRule,
+    Adagrad, Adam, Bilinear, BilinearStep, Input, LaneStep, Lanes, MACHINES, OptimizerKind, OptimizerOptions,
+    Plain, PlainStep, RowRule,
 };
 
 const ROWS: usize = 4096;
@@ -51,7 +51,9 @@ fn eight_lanes_and_two_machines(bencher: Bencher<'_, '_>) {
 
 #[divan::bench(args = ["adagrad", "adam"])]
 fn rival_one_weight(bencher: Bencher<'_, '_>, name: &str) {
-    let kind = if name == "adam" { OptimizerKind::Adam } else { OptimizerKind::Adagrad };
-    let rule = Plain::new(OptimizerOptions::new(kind));
-    bench(bencher, &rule, &PlainStep { gradient: 0.3, rate: 0.1 });
+    let step = PlainStep { gradient: 0.3, rate: 0.1 };
+    match name {
+        "adam" => bench(bencher, &Plain::new(Adam(OptimizerOptions::new(OptimizerKind::Adam))), &step),
+        _ => bench(bencher, &Plain::new(Adagrad(OptimizerOptions::new(OptimizerKind::Adagrad))), &step),
+    }
 }

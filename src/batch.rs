@@ -232,6 +232,23 @@ impl Batch {
             self.abandon_row();
             return Err(error);
         }
+        self.close_row();
+        Ok(())
+    }
+
+    /// Finishes the row being built if it has at most [`SORT_LANES`] features, finite and each of another slot. False:
+    /// nothing has changed.
+    #[inline]
+    pub(crate) fn finish_distinct(&mut self) -> bool {
+        let appended = self.row.len() <= SORT_LANES && self.append_distinct();
+        if appended {
+            self.close_row();
+        }
+        appended
+    }
+
+    /// The row's features are appended: so is the rest of it.
+    fn close_row(&mut self) {
         self.offsets.push(self.slots.len());
         self.target_offsets.push(self.targets.len());
         self.weights.push(self.row_weight);
@@ -239,7 +256,6 @@ impl Batch {
         self.kept_tasks = self.task_names.len();
         self.row.clear();
         self.row_weight = 1.0;
-        Ok(())
     }
 
     /// Drops the row being built, so that the batch is as if its record had never come.

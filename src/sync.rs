@@ -12,6 +12,11 @@ mod imp {
     pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
         mutex.lock()
     }
+
+    /// Unlocks in favour of whoever waits longest.
+    pub fn unlock_fair<T>(guard: MutexGuard<'_, T>) {
+        MutexGuard::unlock_fair(guard);
+    }
 }
 
 #[cfg(loom)]
@@ -23,6 +28,11 @@ mod imp {
     /// report a failed check.
     pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
         mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Unlocks; loom tries every order of those that wait.
+    pub fn unlock_fair<T>(guard: MutexGuard<'_, T>) {
+        drop(guard);
     }
 }
 

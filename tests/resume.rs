@@ -144,7 +144,6 @@ fn stop_in_each(scenes: &[(&'static str, &'static str)], records: &[u8], signals
         stops += story.stop_and_go(signals, &mut dice, "");
         story.compare(&expected);
     }
-    println!("{stops} runs were stopped");
     assert!(stops >= enough, "only {stops} runs were stopped");
 }
 

@@ -50,7 +50,7 @@ struct Model {
 struct Both {
     table: Table,
     model: Model,
-    next_stripe: usize,
+    next_part: usize,
 }
 
 impl Both {
@@ -136,22 +136,22 @@ impl Both {
             assert_eq!(self.table.begin_cut(), dirty.len() as u64);
             let due = dirty.into_iter().map(|slot| (slot, self.model.touched[&slot].clone()));
             self.model.cut = Some((due.collect(), Vec::new()));
-            self.next_stripe = 0;
+            self.next_part = 0;
             return;
         };
         let mut rows = CutRows::default();
-        self.table.take_cut(self.next_stripe, &mut rows);
+        self.table.take_cut(self.next_part, &mut rows);
         let width = self.table.options().width;
         assert!(rows.slots.is_sorted());
         for (i, &slot) in rows.slots.iter().enumerate() {
-            assert_eq!(self.table.stripe_of(Slot(slot)), self.next_stripe);
+            assert_eq!(self.table.stripe_of(Slot(slot)), self.next_part);
             let (row, side) = due.remove(&slot).unwrap();
             assert_eq!(rows.rows[i * width..(i + 1) * width], row);
             assert_eq!(rows.sides[i * SIDE..(i + 1) * SIDE], side);
             taken.push(slot);
         }
-        self.next_stripe += 1;
-        if self.next_stripe == self.table.stripes() {
+        self.next_part += 1;
+        if self.next_part == self.table.cut_parts() {
             assert!(due.is_empty(), "never given: {due:?}");
             self.model.cut = None;
         }
@@ -185,7 +185,7 @@ impl Both {
 
 fn check(options: TableOptions, ops: &[Op]) {
     let table = Table::new(options).unwrap();
-    let mut both = Both { table, model: Model::default(), next_stripe: 0 };
+    let mut both = Both { table, model: Model::default(), next_part: 0 };
     ops.iter().for_each(|op| both.apply(op));
     both.finish();
 }

@@ -14,13 +14,14 @@ const BATCH_BYTES: usize = 64 << 10;
 pub(crate) struct Endless {
     pub(crate) records: u64,
     pub(crate) keys: u64,
+    pub(crate) batch_bytes: usize,
     at: Position,
     line: Vec<u8>,
 }
 
 impl Endless {
     pub(crate) fn new(records: u64, keys: u64) -> Self {
-        Self { records, keys, at: Position::default(), line: Vec::new() }
+        Self { records, keys, batch_bytes: BATCH_BYTES, at: Position::default(), line: Vec::new() }
     }
 
     /// Record `number`: its label follows from a key of eight values, the others are new.
@@ -48,7 +49,7 @@ impl Source for Endless {
         if self.at.lines >= self.records {
             return Ok(Fetch::End);
         }
-        while self.at.lines < self.records && batch.byte_len() < BATCH_BYTES {
+        while self.at.lines < self.records && batch.byte_len() < self.batch_bytes {
             self.write(self.at.lines);
             let length = self.line.len() as u64;
             let after = Position { lines: self.at.lines + 1, offset: self.at.offset + length };

@@ -45,8 +45,8 @@ pub(super) fn write_cut(
     let mut file = storage.create(name, Access::Default)?;
     file.append(&head(cut.rows, shape)?)?;
     let (mut rows, mut sides) = (CutRows::default(), Vec::new());
-    for stripe in 0..cut.table.stripes() {
-        cut.table.take_cut(stripe, &mut rows);
+    for part in 0..cut.table.cut_parts() {
+        cut.table.take_cut(part, &mut rows);
         taken.extend_from_slice(&rows.slots);
         check_finite(&cut.name, &rows, shape)?;
         file.append_floats(&rows.rows)?;

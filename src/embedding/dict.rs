@@ -26,7 +26,6 @@ pub(super) struct DictHasher<'a> {
     encoded: EncodedFeatures,
     /// The first feature of each pair that waits for its hashes, in the order of `encoded`.
     waiting: Vec<usize>,
-    order: Vec<u64>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -53,7 +52,6 @@ impl<'a> DictHasher<'a> {
             done: 0,
             encoded: EncodedFeatures::default(),
             waiting: Vec::new(),
-            order: Vec::new(),
         }
     }
 
@@ -154,9 +152,15 @@ impl<'a> DictHasher<'a> {
         let mut start = 0;
         for &end in &self.ends {
             let features = self.features.get_mut(start..end).unwrap_or_default();
-            push_row(features, &mut self.order, batch);
+            for feature in &*features {
+                batch.push_feature(feature.slot, feature.value as f32, feature.kind);
+            }
             let dict = self.done;
-            batch.finish_row().map_err(|error| EmbeddingError::Feature { dict, error })?;
+            if !batch.finish_distinct() {
+                batch.abandon_row();
+                push_summed(features, batch);
+                batch.finish_row().map_err(|error| EmbeddingError::Feature { dict, error })?;
+            }
             (start, self.done) = (end, self.done + 1);
         }
         self.features.drain(..start.min(self.features.len()));
@@ -165,17 +169,8 @@ impl<'a> DictHasher<'a> {
     }
 }
 
-/// Adds the features of a dict to the row that `batch` is building.
-fn push_row(features: &mut [Feature], order: &mut Vec<u64>, batch: &mut Batch) {
-    order.clear();
-    order.extend(features.iter().map(|feature| u64::from(feature.slot.0)));
-    order.sort_unstable();
-    if !order.windows(2).any(|pair| pair[0] == pair[1]) {
-        for feature in features {
-            batch.push_feature(feature.slot, feature.value as f32, feature.kind);
-        }
-        return;
-    }
+/// Adds the features of a dict to the row that `batch` is building, the values of each slot summed.
+fn push_summed(features: &mut [Feature], batch: &mut Batch) {
     features.sort_unstable_by(|a, b| a.slot.cmp(&b.slot).then(a.value.total_cmp(&b.value)));
     for same in features.chunk_by(|a, b| a.slot == b.slot) {
         let Some(first) = same.first() else { continue };

@@ -122,19 +122,32 @@ impl FlexiHashEmbedding {
         dicts: impl IntoIterator<Item = D>,
     ) -> Result<Batch, EmbeddingError> {
         let mut batch = Batch::default();
+        self.batch_into(dicts, &mut batch)?;
+        Ok(batch)
+    }
+
+    /// As [`FlexiHashEmbedding::batch`], written over `batch`, whose memory is used again.
+    ///
+    /// # Errors
+    /// Those of [`FlexiHashEmbedding::batch`]. What `batch` holds then is not defined.
+    pub fn batch_into<'v, K: AsRef<str>, V: Into<FeatureValue<'v>>, D: IntoIterator<Item = (K, V)>>(
+        &self,
+        dicts: impl IntoIterator<Item = D>,
+        batch: &mut Batch,
+    ) -> Result<(), EmbeddingError> {
+        batch.clear();
         let mut hasher = DictHasher::new(&self.hasher);
         for (index, dict) in dicts.into_iter().enumerate() {
             for (key, value) in dict {
                 if let Err(error) = hasher.push(index, key.as_ref(), value.into()) {
                     // An error in a dict before comes first.
-                    hasher.flush(&mut batch)?;
+                    hasher.flush(batch)?;
                     return Err(error);
                 }
             }
-            hasher.finish(&mut batch)?;
+            hasher.finish(batch)?;
         }
-        hasher.flush(&mut batch)?;
-        Ok(batch)
+        hasher.flush(batch)
     }
 
     /// Hashes dicts in JSON, one object each, by the rules of [`crate::parse`] (nested objects and arrays are paths);

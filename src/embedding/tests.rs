@@ -189,6 +189,17 @@ fn vectors_have_the_same_bits_for_any_number_of_threads_and_leases() {
 }
 
 #[test]
+fn a_batch_written_over_holds_nothing_of_the_one_before() {
+    let embedding = embedding(HashKind::Siphash, 1 << 20);
+    let dicts = [vec![("a", 1.0), ("b", 2.0)], vec![], vec![("c", 3.0)]];
+    let fresh = embedding.batch(dicts.clone()).unwrap();
+    let mut batch = many(&embedding);
+    embedding.batch_into(dicts, &mut batch).unwrap();
+    assert_eq!((batch.len(), batch.offsets()), (3, fresh.offsets()));
+    assert_eq!((batch.slots(), batch.values()), (fresh.slots(), fresh.values()));
+}
+
+#[test]
 fn an_output_that_overflows_is_named_by_its_row_in_the_batch() {
     let embedding = embedding(HashKind::Siphash, 3000);
     let mut dicts: Vec<Dict> = (0..60_000).map(|i| vec![(format!("{}", i % 900), 1.0)]).collect();

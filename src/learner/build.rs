@@ -3,16 +3,16 @@
 use super::arm::{Arm, TypedArm};
 use super::{HeadKind, LearnerError, LearnerOptions, Learning};
 use crate::model::{BilinearMixture, Head, Mixture, PlainHead};
-use crate::optim::{Bilinear, Factors, Lanes, Plain, RowRule};
+use crate::optim::{
+    Adagrad, Adam, Bilinear, Factors, Ftrl, Lanes, Optimizer, OptimizerKind, OptimizerOptions, Plain,
+    RowRule, Sgd,
+};
 
 /// A learner of one task for `options`.
 pub(super) fn arm(options: &LearnerOptions) -> Result<Box<dyn Arm>, LearnerError> {
     let loss = options.loss;
     match (options.head, options.learning) {
         (HeadKind::Linear, Learning::Auto) => typed(options, Lanes, Mixture::new(loss)),
-        (HeadKind::Linear, Learning::Given(given)) => {
-            typed(options, Plain::new(given), PlainHead::new(loss, given))
-        }
         (HeadKind::Fm, Learning::Auto) => match options.dim {
             4 => bilinear::<4>(options),
             8 => bilinear::<8>(options),
@@ -20,10 +20,27 @@ pub(super) fn arm(options: &LearnerOptions) -> Result<Box<dyn Arm>, LearnerError
             32 => bilinear::<32>(options),
             got => Err(LearnerError::Dim { expected: "4, 8, 16 or 32 with --learning-rate auto", got }),
         },
-        (HeadKind::Fm, Learning::Given(given)) => match options.dim {
-            dim @ 1..=1024 => typed(options, Factors::new(given, dim), PlainHead::new(loss, given)),
-            got => Err(LearnerError::Dim { expected: "1 to 1024", got }),
+        (_, Learning::Given(with)) => match with.kind {
+            OptimizerKind::Sgd => given(options, with, Sgd(with)),
+            OptimizerKind::Adagrad => given(options, with, Adagrad(with)),
+            OptimizerKind::Ftrl => given(options, with, Ftrl(with)),
+            OptimizerKind::Adam => given(options, with, Adam(with)),
         },
+    }
+}
+
+fn given<O: Optimizer<N>, const N: usize>(
+    options: &LearnerOptions,
+    given: OptimizerOptions,
+    optimizer: O,
+) -> Result<Box<dyn Arm>, LearnerError> {
+    let loss = options.loss;
+    match (options.head, options.dim) {
+        (HeadKind::Linear, _) => typed(options, Plain::new(optimizer), PlainHead::new(loss, given)),
+        (HeadKind::Fm, dim @ 1..=1024) => {
+            typed(options, Factors::new(optimizer, dim), PlainHead::new(loss, given))
+        }
+        (HeadKind::Fm, got) => Err(LearnerError::Dim { expected: "1 to 1024", got }),
     }
 }
 

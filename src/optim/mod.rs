@@ -19,7 +19,7 @@ pub use factors::{FactorStep, FactorSums, Factors};
 pub use init::Init;
 pub use lanes::{KALMAN_FROM, LaneStep, LaneSums, Lanes};
 pub use options::{LearningRate, OptimizerKind, OptimizerOptions, Schedule};
-pub use plain::{Plain, PlainStep, WeightRule};
+pub use plain::{Adagrad, Adam, Ftrl, Optimizer, Plain, PlainStep, Sgd};
 pub use standard::{SIDE, Standardizer};
 
 /// A feature's value as its row sees it.

@@ -1,132 +1,147 @@
 //! The textbook optimizers, one weight a row: SGD, AdaGrad, FTRL-proximal, Adam.
 //!
-//! Regularization touches the rows of the record only (lazily), as online learners do. Products are taken in f64,
-//! where no product of two finite f32 overflows; a result that f32 cannot hold is dropped, and counted by the caller.
+//! An [`Optimizer`] is a pure function of one weight's state, so that the same one moves a linear weight or, many at a time,
+//! the factors of a factorization machine. Regularization touches the rows of the record only (lazily), as online
+//! learners do. Products are taken in f64, where no product of two finite f32 overflows; a result that f32 cannot hold
+//! is dropped, and counted by the caller.
 
-use super::{Input, OptimizerKind, OptimizerOptions, RowRule, merge};
+use super::{Input, OptimizerOptions, RowRule, merge};
 
-/// The state of one weight and how it moves: shared by linear weights and the factors of a factorization machine.
+/// How one weight moves. Its state is `N` floats, the weight or what it is derived from first.
+pub trait Optimizer<const N: usize>: Copy + Send + Sync + 'static {
+    /// The floats from this one on are sums of squares or counts: joined, they stay at least 0.
+    const SQUARES: usize;
+
+    /// Where a non-zero initial weight goes: it is multiplied by this.
+    fn init_scale(&self) -> f64 {
+        1.0
+    }
+
+    /// The weight that a state holds.
+    #[inline(always)]
+    fn weight(&self, state: [f32; N]) -> f32 {
+        state[0]
+    }
+
+    /// The state after a step of size `rate` against `gradient`.
+    fn moved(&self, state: [f32; N], gradient: f64, rate: f64) -> [f64; N];
+}
+
+/// Stochastic gradient descent.
 #[derive(Debug, Clone, Copy)]
-pub struct WeightRule(OptimizerOptions);
+pub struct Sgd(pub OptimizerOptions);
 
-impl WeightRule {
-    /// A rule for `options`.
-    pub fn new(options: OptimizerOptions) -> Self {
-        Self(options)
-    }
+impl Optimizer<1> for Sgd {
+    const SQUARES: usize = 1;
 
-    /// Floats per weight, the weight or what it is derived from included.
-    pub fn floats(&self) -> usize {
-        match self.0.kind {
-            OptimizerKind::Sgd => 1,
-            OptimizerKind::Adagrad | OptimizerKind::Ftrl => 2,
-            OptimizerKind::Adam => 4,
-        }
-    }
-
-    /// Where a non-zero initial weight goes: FTRL derives its weight from `z`, so it starts at `−β/α · w`.
-    pub fn init_scale(&self) -> f64 {
-        match self.0.kind {
-            OptimizerKind::Ftrl => -(self.0.ftrl_beta / self.0.rate + self.0.l2),
-            _ => 1.0,
-        }
-    }
-
-    /// The weight that `state` `[floats]` holds.
-    #[inline]
-    pub fn weight(&self, state: &[f32]) -> f32 {
-        match (self.0.kind, state) {
-            (OptimizerKind::Ftrl, &[z, n]) => self.ftrl_weight(z, n),
-            (_, &[weight, ..]) => weight,
-            _ => 0.0,
-        }
-    }
-
-    #[inline]
-    fn ftrl_weight(&self, z: f32, n: f32) -> f32 {
-        let (z, n) = (f64::from(z), f64::from(n));
-        if z.abs() <= self.0.l1 {
-            return 0.0;
-        }
-        let shrunk = z - self.0.l1.copysign(z);
-        let weight = -shrunk / ((self.0.ftrl_beta + n.sqrt()) / self.0.rate + self.0.l2);
-        weight.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32
-    }
-
-    /// Moves `state` against `gradient` with step size `rate`. `false`: the result was not finite; nothing changed.
-    #[inline]
-    pub fn step(&self, state: &mut [f32], gradient: f64, rate: f64) -> bool {
-        match (self.0.kind, state) {
-            (OptimizerKind::Sgd, [w]) => {
-                let moved = self.shrink(f64::from(*w) - rate * self.with_l2(gradient, *w), rate);
-                store([(w, moved)])
-            }
-            (OptimizerKind::Adagrad, [w, n]) => {
-                let g = self.with_l2(gradient, *w);
-                let sum = f64::from(*n) + g * g;
-                let rate = rate / (sum.sqrt() + 1e-8);
-                let moved = self.shrink(f64::from(*w) - rate * g, rate);
-                store([(w, moved), (n, sum)])
-            }
-            (OptimizerKind::Ftrl, [z, n]) => {
-                let w = f64::from(self.ftrl_weight(*z, *n));
-                let sum = f64::from(*n) + gradient * gradient;
-                let sigma = (sum.sqrt() - f64::from(*n).sqrt()) / self.0.rate;
-                let moved = f64::from(*z) + gradient - sigma * w;
-                store([(z, moved), (n, sum)])
-            }
-            (OptimizerKind::Adam, [w, m, v, t]) => {
-                let g = self.with_l2(gradient, *w);
-                let (first, second) = (0.9 * f64::from(*m) + 0.1 * g, 0.999 * f64::from(*v) + 0.001 * g * g);
-                let count = (f64::from(*t) + 1.0).min(16_777_216.0);
-                let (c1, c2) = (1.0 - libm::pow(0.9, count), 1.0 - libm::pow(0.999, count));
-                let moved = f64::from(*w) - rate * (first / c1) / ((second / c2).sqrt() + 1e-8);
-                store([(w, self.shrink(moved, rate)), (m, first), (v, second), (t, count)])
-            }
-            _ => false,
-        }
-    }
-
-    /// Joins states that were moved apart: differences add up; sums of squares stay at least 0.
-    pub(super) fn merge(&self, now: &mut [f32], before: &[f32], after: &[f32]) {
-        merge::add_differences(now, before, after);
-        let squares = match self.0.kind {
-            OptimizerKind::Sgd => return,
-            OptimizerKind::Adagrad | OptimizerKind::Ftrl => 1,
-            OptimizerKind::Adam => 2,
-        };
-        now.iter_mut().skip(squares).for_each(|state| *state = state.max(0.0));
-    }
-
-    #[inline]
-    fn with_l2(&self, gradient: f64, weight: f32) -> f64 {
-        gradient + self.0.l2 * f64::from(weight)
-    }
-
-    /// Soft threshold: the proximal step of `l1`.
-    #[inline]
-    fn shrink(&self, weight: f64, rate: f64) -> f64 {
-        let threshold = rate * self.0.l1;
-        if threshold == 0.0 { weight } else { (weight.abs() - threshold).max(0.0).copysign(weight) }
+    #[inline(always)]
+    fn moved(&self, [w]: [f32; 1], gradient: f64, rate: f64) -> [f64; 1] {
+        [shrink(&self.0, f64::from(w) - rate * with_l2(&self.0, gradient, w), rate)]
     }
 }
 
-/// Stores all values, or none if one is not finite in f32.
-#[inline]
-fn store<const N: usize>(values: [(&mut f32, f64); N]) -> bool {
-    if values.iter().any(|(_, value)| !(*value as f32).is_finite()) {
-        return false;
+/// Per-coordinate rates (Duchi, Hazan & Singer 2011): the state is the weight and the sum of squared gradients.
+#[derive(Debug, Clone, Copy)]
+pub struct Adagrad(pub OptimizerOptions);
+
+impl Optimizer<2> for Adagrad {
+    const SQUARES: usize = 1;
+
+    #[inline(always)]
+    fn moved(&self, [w, n]: [f32; 2], gradient: f64, rate: f64) -> [f64; 2] {
+        let g = with_l2(&self.0, gradient, w);
+        let sum = f64::from(n) + g * g;
+        let rate = rate / (sum.sqrt() + 1e-8);
+        [shrink(&self.0, f64::from(w) - rate * g, rate), sum]
     }
-    for (place, value) in values {
-        *place = value as f32;
+}
+
+/// Follow the regularized leader, proximal (McMahan et al. 2013): the state is z and the sum of squared gradients n.
+#[derive(Debug, Clone, Copy)]
+pub struct Ftrl(pub OptimizerOptions);
+
+impl Optimizer<2> for Ftrl {
+    const SQUARES: usize = 1;
+
+    /// The weight is derived from z, so it starts at −β/α · w.
+    fn init_scale(&self) -> f64 {
+        -(self.0.ftrl_beta / self.0.rate + self.0.l2)
     }
-    true
+
+    #[inline(always)]
+    fn weight(&self, [z, n]: [f32; 2]) -> f32 {
+        let (z, n) = (f64::from(z), f64::from(n));
+        let shrunk = z - self.0.l1.copysign(z);
+        let weight = -shrunk / ((self.0.ftrl_beta + n.sqrt()) / self.0.rate + self.0.l2);
+        let weight = weight.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32;
+        if z.abs() <= self.0.l1 { 0.0 } else { weight }
+    }
+
+    #[inline(always)]
+    fn moved(&self, [z, n]: [f32; 2], gradient: f64, _: f64) -> [f64; 2] {
+        let w = f64::from(self.weight([z, n]));
+        let sum = f64::from(n) + gradient * gradient;
+        let sigma = (sum.sqrt() - f64::from(n).sqrt()) / self.0.rate;
+        [f64::from(z) + gradient - sigma * w, sum]
+    }
+}
+
+/// Adam (Kingma & Ba 2015), lazily: the state is the weight, both moments and the number of its steps.
+#[derive(Debug, Clone, Copy)]
+pub struct Adam(pub OptimizerOptions);
+
+impl Optimizer<4> for Adam {
+    const SQUARES: usize = 2;
+
+    #[inline(always)]
+    fn moved(&self, [w, m, v, t]: [f32; 4], gradient: f64, rate: f64) -> [f64; 4] {
+        let g = with_l2(&self.0, gradient, w);
+        let (first, second) = (0.9 * f64::from(m) + 0.1 * g, 0.999 * f64::from(v) + 0.001 * g * g);
+        let count = (f64::from(t) + 1.0).min(16_777_216.0);
+        let (c1, c2) = (1.0 - libm::pow(0.9, count), 1.0 - libm::pow(0.999, count));
+        let moved = f64::from(w) - rate * (first / c1) / ((second / c2).sqrt() + 1e-8);
+        [shrink(&self.0, moved, rate), first, second, count]
+    }
+}
+
+#[inline(always)]
+fn with_l2(options: &OptimizerOptions, gradient: f64, weight: f32) -> f64 {
+    gradient + options.l2 * f64::from(weight)
+}
+
+/// Soft threshold: the proximal step of `l1`.
+#[inline(always)]
+fn shrink(options: &OptimizerOptions, weight: f64, rate: f64) -> f64 {
+    let threshold = rate * options.l1;
+    let shrunk = (weight.abs() - threshold).max(0.0).copysign(weight);
+    if threshold == 0.0 { weight } else { shrunk }
+}
+
+/// The state to be stored: all of `next`, or `state` as it was if f32 cannot hold one of it, and false.
+#[inline(always)]
+pub(super) fn stored<const N: usize>(state: [f32; N], next: [f64; N]) -> ([f32; N], bool) {
+    let next = next.map(|value| value as f32);
+    let finite = next.iter().fold(true, |finite, value| finite & value.is_finite());
+    (std::array::from_fn(|k| if finite { next[k] } else { state[k] }), finite)
+}
+
+/// Joins the floats with index `k` of states that were moved apart: differences add up; sums of squares stay at least 0.
+pub(super) fn merge_column<O: Optimizer<N>, const N: usize>(
+    k: usize,
+    now: &mut [f32],
+    before: &[f32],
+    after: &[f32],
+) {
+    merge::add_differences(now, before, after);
+    if k >= O::SQUARES {
+        now.iter_mut().for_each(|state| *state = state.max(0.0));
+    }
 }
 
 /// A linear model with a given optimizer: one weight a row.
 #[derive(Debug, Clone, Copy)]
-pub struct Plain {
-    rule: WeightRule,
+pub struct Plain<O, const N: usize> {
+    optimizer: O,
 }
 
 /// The loss' gradient by the score, and the step size for this record.
@@ -138,21 +153,21 @@ pub struct PlainStep {
     pub rate: f64,
 }
 
-impl Plain {
-    /// A linear rule for `options`.
-    pub fn new(options: OptimizerOptions) -> Self {
-        Self { rule: WeightRule::new(options) }
+impl<O: Optimizer<N>, const N: usize> Plain<O, N> {
+    /// A linear rule.
+    pub fn new(optimizer: O) -> Self {
+        Self { optimizer }
     }
 }
 
-impl RowRule for Plain {
+impl<O: Optimizer<N>, const N: usize> RowRule for Plain<O, N> {
     /// The score, Σ x·w.
     type Sums = f64;
     type Step = PlainStep;
     type Kept = ();
 
     fn width(&self) -> usize {
-        self.rule.floats()
+        N
     }
     fn sums(&self) -> f64 {
         0.0
@@ -162,17 +177,25 @@ impl RowRule for Plain {
     }
     #[inline(always)]
     fn gather(&self, row: &[f32], input: Input, sums: &mut f64) {
-        *sums += f64::from(input.x) * f64::from(self.rule.weight(row));
+        *sums += f64::from(input.x) * f64::from(self.weight(row));
     }
     fn keep(&self, _: &[f32]) {}
     #[inline(always)]
     fn update(&self, row: &mut [f32], (input, ()): (Input, ()), _: &f64, step: &PlainStep) -> bool {
-        self.rule.step(row, step.gradient * f64::from(input.x), step.rate)
+        let Some(state) = row.first_chunk_mut() else { return false };
+        let next = self.optimizer.moved(*state, step.gradient * f64::from(input.x), step.rate);
+        let finite;
+        (*state, finite) = stored(*state, next);
+        finite
     }
     fn merge(&self, now: &mut [f32], before: &[f32], after: &[f32]) {
-        self.rule.merge(now, before, after);
+        let columns = now.chunks_mut(1).zip(before.chunks(1)).zip(after.chunks(1));
+        for (k, ((now, before), after)) in columns.enumerate() {
+            merge_column::<O, N>(k, now, before, after);
+        }
     }
+    #[inline(always)]
     fn weight(&self, row: &[f32]) -> f32 {
-        self.rule.weight(row)
+        row.first_chunk().map_or(0.0, |state| self.optimizer.weight(*state))
     }
 }

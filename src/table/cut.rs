@@ -1,11 +1,11 @@
 //! Consistent copies of the changed rows, taken while learning goes on.
 
-use super::Table;
-use super::stripe::Aside;
+use super::stripe::{Aside, SLOTS_PER_PART, Shape};
+use super::{Table, rows_per_stripe};
 use crate::batch::Slot;
-use crate::sync::{Ordering, lock};
+use crate::sync::{Ordering, lock, unlock_fair};
 
-/// Rows of one stripe as they were at the cut, in ascending order of slots.
+/// Rows of a part of the table as they were at the cut, in ascending order of slots.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub struct CutRows {
     /// `[n]`.
@@ -16,8 +16,9 @@ pub struct CutRows {
     pub sides: Vec<f32>,
 }
 
-/// Slots visited while a stripe's lock is held once: bounds how long a lease can wait for a cut.
-const SLOTS_PER_LOCK: usize = 1 << 15;
+/// Slots visited while a stripe's lock is held once: bounds how long a lease can wait for a cut, to some tenths of a
+/// millisecond.
+const SLOTS_PER_LOCK: usize = 1 << 11;
 
 impl Table {
     /// Starts a cut at this instant: the rows changed since the last one, as they are now. Returns their number.
@@ -26,26 +27,37 @@ impl Table {
         self.stripes.iter().map(|stripe| lock(stripe).begin_cut()).sum()
     }
 
-    /// Collects the cut's rows of stripe `index` (0 to [`Table::stripes`]) into `out`, replacing what it held.
-    pub fn take_cut(&self, index: usize, out: &mut CutRows) {
+    /// Number of parts that a cut is taken in.
+    pub fn cut_parts(&self) -> usize {
+        self.stripes.len() * self.parts_per_stripe()
+    }
+
+    fn parts_per_stripe(&self) -> usize {
+        (rows_per_stripe(self.options.rows) as usize).div_ceil(SLOTS_PER_PART)
+    }
+
+    /// Collects the cut's rows of a part (0 to [`Table::cut_parts`], ascending slots) into `out`, replacing what it held.
+    /// What was copied aside for it is free then, and learning that waits for room goes on.
+    pub fn take_cut(&self, part: usize, out: &mut CutRows) {
         out.slots.clear();
         out.rows.clear();
         out.sides.clear();
-        let Some(stripe) = self.stripes.get(index) else { return };
+        let Some(stripe) = self.stripes.get(part / self.parts_per_stripe()) else { return };
+        let part = part % self.parts_per_stripe();
         let mut taken = Aside {
             slots: std::mem::take(&mut out.slots),
             rows: std::mem::take(&mut out.rows),
             sides: std::mem::take(&mut out.sides),
         };
-        let (groups, slots) = {
-            let stripe = lock(stripe);
-            (stripe.groups(), stripe.slots_per_group())
-        };
-        let per_lock = (SLOTS_PER_LOCK / slots).max(1);
-        for start in (0..groups).step_by(per_lock) {
-            lock(stripe).take_pending(&self.index, start..start + per_lock, &mut taken);
+        let slots = Shape::new(&self.options).slots_per_group();
+        let (groups, per_lock) = ((SLOTS_PER_PART / slots).max(1), (SLOTS_PER_LOCK / slots).max(1));
+        for start in (part * groups..(part + 1) * groups).step_by(per_lock) {
+            let mut stripe = lock(stripe);
+            stripe.take_pending(&self.index, start..start + per_lock, &mut taken);
+            // Whoever waits comes first: this thread would have the lock again before it woke.
+            unlock_fair(stripe);
         }
-        let aside = std::mem::take(&mut lock(stripe).aside);
+        let aside = lock(stripe).take_aside(part);
         self.aside.fetch_sub(aside.slots.len(), Ordering::AcqRel);
         (out.slots, out.rows, out.sides) = (taken.slots, taken.rows, taken.sides);
         if !aside.slots.is_empty() {
@@ -58,8 +70,7 @@ impl Table {
     pub fn abandon_cut(&self, taken: impl IntoIterator<Item = Slot>) {
         for stripe in &self.stripes {
             let mut stripe = lock(stripe);
-            self.aside.fetch_sub(stripe.aside.slots.len(), Ordering::AcqRel);
-            stripe.abandon_cut();
+            self.aside.fetch_sub(stripe.abandon_cut(), Ordering::AcqRel);
         }
         for slot in taken {
             if let Some(stripe) = self.stripes.get(self.stripe_of(slot)) {

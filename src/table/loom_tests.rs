@@ -54,8 +54,8 @@ fn a_cut_is_exact_while_learning_goes_on() {
         let saver = thread::spawn(move || {
             let mut rows = CutRows::default();
             let mut seen = Vec::new();
-            for stripe in 0..other.stripes() {
-                other.take_cut(stripe, &mut rows);
+            for part in 0..other.cut_parts() {
+                other.take_cut(part, &mut rows);
                 seen.extend(rows.rows.iter().copied());
             }
             seen

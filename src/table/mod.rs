@@ -11,7 +11,7 @@
 //!
 //! *Cuts.* A checkpoint must see all rows as they were after one record, while learning goes on. [`Table::begin_cut`]
 //! marks the rows changed since the last cut as *pending*. Whoever first changes a pending row copies its old value
-//! aside; [`Table::take_cut`] collects, stripe by stripe, what is still pending and what was copied aside. The price
+//! aside; [`Table::take_cut`] collects, part by part, what is still pending and what was copied aside. The price
 //! is one bit test per changed row, and memory for at most a tenth of the rows: beyond it [`Table::make_room`] waits.
 
 mod cut;

@@ -25,6 +25,10 @@ const LINE_BYTES: usize = 64;
 /// Blocks of the index that share a bit that says whether there is any.
 const BLOCKS_PER_GROUP: usize = 64;
 
+/// Slots that a cut takes at a time, whole groups: what is copied aside for them is held until then, so this bounds how long
+/// learning can wait for room.
+pub(super) const SLOTS_PER_PART: usize = 1 << 13;
+
 #[derive(Debug, Clone, Copy, Default, Pod, Zeroable)]
 #[repr(C)]
 struct Flags {
@@ -51,7 +55,8 @@ pub(super) struct Stripe {
     base: usize,
     sides: Box<[f32]>,
     flags: Box<[Flags]>,
-    pub(super) aside: Aside,
+    /// By part: [`SLOTS_PER_PART`] slots.
+    aside: Box<[Aside]>,
 }
 
 /// Lengths within a row, and how rows follow each other.
@@ -71,6 +76,11 @@ impl Shape {
         let stride = if width <= LINE { width.next_power_of_two() } else { width.next_multiple_of(LINE) };
         let block = (LINE / stride.min(LINE)).trailing_zeros();
         Self { width, stride, side, block }
+    }
+
+    /// Slots of a group of the index.
+    pub(super) fn slots_per_group(self) -> usize {
+        BLOCKS_PER_GROUP << self.block
     }
 }
 
@@ -107,7 +117,7 @@ impl Stripe {
             sides: bytemuck::allocation::try_zeroed_slice_box(places * shape.side).map_err(memory)?,
             flags: bytemuck::allocation::try_zeroed_slice_box(places.div_ceil(ROWS_PER_WORD))
                 .map_err(memory)?,
-            aside: Aside::default(),
+            aside: (0..rows.div_ceil(SLOTS_PER_PART)).map(|_| Aside::default()).collect(),
         })
     }
 
@@ -219,9 +229,16 @@ impl Stripe {
     #[cold]
     fn copy_aside(&mut self, position: usize, slot: Slot) {
         let (place, side) = (self.at(position), self.side_at(position));
-        self.aside.slots.push(slot.0);
-        self.aside.rows.extend_from_slice(&self.floats[place]);
-        self.aside.sides.extend_from_slice(&self.sides[side]);
+        let part = self.offset(slot).unwrap_or_default() / SLOTS_PER_PART;
+        let Some(aside) = self.aside.get_mut(part) else { return };
+        aside.slots.push(slot.0);
+        aside.rows.extend_from_slice(&self.floats[place]);
+        aside.sides.extend_from_slice(&self.sides[side]);
+    }
+
+    /// What was copied aside of a part.
+    pub(super) fn take_aside(&mut self, part: usize) -> Aside {
+        self.aside.get_mut(part).map(std::mem::take).unwrap_or_default()
     }
 
     /// Overwrites a row with stored values and marks it touched, not dirty.
@@ -255,7 +272,7 @@ impl Stripe {
 
     /// Slot and position of all rows of `groups` that have a position, in ascending order of slots.
     fn settled(&self, index: &Index, groups: Range<usize>) -> impl Iterator<Item = (Slot, usize)> {
-        let per_group = self.slots_per_group();
+        let per_group = self.shape.slots_per_group();
         let used = |group: &usize| self.groups.get(group / 64).is_some_and(|word| word & bit(*group) != 0);
         let slots = groups.filter(used).flat_map(move |group| {
             let start = group * per_group;
@@ -287,13 +304,8 @@ impl Stripe {
     }
 
     /// Number of groups of the index.
-    pub(super) fn groups(&self) -> usize {
-        self.rows.div_ceil(self.slots_per_group())
-    }
-
-    /// Slots of a group.
-    pub(super) fn slots_per_group(&self) -> usize {
-        BLOCKS_PER_GROUP << self.shape.block
+    fn groups(&self) -> usize {
+        self.rows.div_ceil(self.shape.slots_per_group())
     }
 
     /// Appends the pending rows of `groups` to `out`, in ascending order of slots; they are pending no longer.
@@ -315,12 +327,12 @@ impl Stripe {
     }
 
     /// Undoes a cut: rows that are still pending are dirty again. Rows copied aside changed since, so they are
-    /// dirty already. `lost` rows were taken but never stored.
-    pub(super) fn abandon_cut(&mut self) {
+    /// dirty already; returns how many these were.
+    pub(super) fn abandon_cut(&mut self) -> usize {
         for flags in self.used_flags_mut() {
             flags.dirty |= std::mem::take(&mut flags.pending);
         }
-        self.aside = Aside::default();
+        self.aside.iter_mut().map(|aside| std::mem::take(aside).slots.len()).sum()
     }
 
     /// Marks a row dirty without changing it.

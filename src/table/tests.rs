@@ -16,9 +16,9 @@ fn add(table: &Table, slot: u32, value: f32) {
 fn cut(table: &Table) -> CutRows {
     let expected = table.begin_cut();
     let mut all = CutRows::default();
-    for stripe in 0..table.stripes() {
+    for part in 0..table.cut_parts() {
         let mut rows = CutRows::default();
-        table.take_cut(stripe, &mut rows);
+        table.take_cut(part, &mut rows);
         all.slots.extend(rows.slots);
         all.rows.extend(rows.rows);
         all.sides.extend(rows.sides);
@@ -93,8 +93,8 @@ fn rows_changed_during_a_cut_are_stored_with_their_old_values() {
     }
     let mut rows = CutRows::default();
     let mut seen = Vec::new();
-    for stripe in 0..table.stripes() {
-        table.take_cut(stripe, &mut rows);
+    for part in 0..table.cut_parts() {
+        table.take_cut(part, &mut rows);
         seen.extend(rows.slots.iter().copied().zip(rows.rows.chunks(2).map(|row| row[0])));
     }
     assert_eq!(seen, [(5, 1.0), (6, 1.0), (130, 1.0)]);
@@ -126,4 +126,28 @@ fn restored_rows_are_touched_but_not_dirty() {
     assert_eq!(table.begin_cut(), 0);
     assert!(!table.restore(&[100], &[1.0, 2.0], &[0.0]), "no such row");
     assert!(!table.restore(&[1], &[1.0], &[0.0]), "wrong width");
+}
+
+#[test]
+fn a_cut_of_stripes_in_several_parts_is_exact_and_in_order() {
+    let table = table(1 << 22, 1, Init::Zeros);
+    assert!(table.cut_parts() > table.stripes());
+    let slots: Vec<u32> = (0..4096).map(|i| i * 1021 + i % 7).collect();
+    for &slot in &slots {
+        add(&table, slot, 1.0);
+    }
+    assert_eq!(table.begin_cut(), 4096);
+    for &slot in slots.iter().step_by(3).rev() {
+        add(&table, slot, 1.0);
+    }
+    let mut rows = CutRows::default();
+    let mut seen = Vec::new();
+    for part in 0..table.cut_parts() {
+        table.take_cut(part, &mut rows);
+        assert!(rows.rows.iter().all(|&row| row == 1.0), "as it was at the cut");
+        seen.extend_from_slice(&rows.slots);
+    }
+    assert_eq!(seen, slots);
+    assert!(table.make_room());
+    assert_eq!(cut(&table).slots, slots.iter().copied().step_by(3).collect::<Vec<_>>());
 }
