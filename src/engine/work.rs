@@ -182,7 +182,9 @@ mod tests {
         work.records.push_header(b"\xff\x01", b"1");
         work.records.push(b"{}", 2, at, at);
         parse(&model.parser(), &model.hasher(), &mut EncoderScratch::default(), &mut work);
-        let [Entry::Bad(reason), Entry::Row] = &work.entries[..] else { panic!("{:?}", work.entries) };
+        let [Entry::Bad(Bad::Feature, reason), Entry::Row] = &work.entries[..] else {
+            panic!("{:?}", work.entries)
+        };
         assert_eq!(reason, "headers: expected a name in UTF-8, found bytes ff01");
         assert_eq!(work.batch.len(), 1);
     }

@@ -13,7 +13,7 @@ use super::outbox::{Fault, Outbox, refused};
 use crate::source::kafka::{CALL, KafkaOptions, Patience};
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::{BaseRecord, Producer, PurgeConfig};
+use rdkafka::producer::{BaseRecord, Producer};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use std::fmt;
 use std::time::Instant;
@@ -93,13 +93,12 @@ impl Transactor {
         }
     }
 
-    /// Takes everything back.
+    /// Takes everything back. What the broker has not answered for may still be on its way, and would open the transaction
+    /// anew if it came behind the abort: then only a new producer ends it, whose epoch refuses what comes late.
     pub(super) fn abort(&self, patience: &mut Patience<'_>) -> Result<(), Fault> {
         self.wait_until_sent();
         if self.outbox.waiting() > 0 {
-            // The broker is away: nothing of this is wanted any more.
-            self.outbox.producer.purge(PurgeConfig::default().queue().inflight());
-            self.wait_until_sent();
+            return Err(Fault::Renew(format!("no answer for {} records", self.outbox.waiting())));
         }
         self.repeat(patience, "taking a transaction back", || self.outbox.producer.abort_transaction(CALL))
     }
