@@ -3,7 +3,7 @@
 //! Rendle (2010): score = Σ xᵢwᵢ + ½ Σ_f [(Σ xᵢvᵢf)² − Σ xᵢ²vᵢf²]; the gradient of factor f of row i is
 //! g·xᵢ·(F_f − xᵢvᵢf) with F_f = Σ xⱼvⱼf. So a record needs the sums F `[dim]` and one scalar, whatever its length.
 
-use super::plain::{Optimizer, PlainStep, merge_column, stored};
+use super::plain::{Optimizer, PlainStep, merge_states, stored};
 use super::{Init, Input, RowRule};
 
 /// Standard deviation of a factor before it is learned.
@@ -175,14 +175,7 @@ impl<O: Optimizer<N>, const N: usize> RowRule for Factors<O, N> {
         finite
     }
     fn merge(&self, now: &mut [f32], before: &[f32], after: &[f32]) {
-        let (Some(now), Some(before), Some(after)) =
-            (self.columns_mut(now), self.columns(before), self.columns(after))
-        else {
-            return;
-        };
-        for (k, column) in now.into_iter().enumerate() {
-            merge_column::<O, N>(k, column, before[k], after[k]);
-        }
+        merge_states(now, before, after, O::SQUARES * (1 + self.dim));
     }
     fn embed(&self, row: &[f32], input: Input, out: &mut [f32]) {
         let Some(columns) = self.columns(row) else { return };

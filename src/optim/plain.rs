@@ -125,17 +125,10 @@ pub(super) fn stored<const N: usize>(state: [f32; N], next: [f64; N]) -> ([f32; 
     (std::array::from_fn(|k| if finite { next[k] } else { state[k] }), finite)
 }
 
-/// Joins the floats with index `k` of states that were moved apart: differences add up; sums of squares stay at least 0.
-pub(super) fn merge_column<O: Optimizer<N>, const N: usize>(
-    k: usize,
-    now: &mut [f32],
-    before: &[f32],
-    after: &[f32],
-) {
+/// Joins states that were moved apart: differences add up; the floats from `squares` on, sums of squares, stay at least 0.
+pub(super) fn merge_states(now: &mut [f32], before: &[f32], after: &[f32], squares: usize) {
     merge::add_differences(now, before, after);
-    if k >= O::SQUARES {
-        now.iter_mut().for_each(|state| *state = state.max(0.0));
-    }
+    now.iter_mut().skip(squares).for_each(|state| *state = state.max(0.0));
 }
 
 /// A linear model with a given optimizer: one weight a row.
@@ -189,10 +182,7 @@ impl<O: Optimizer<N>, const N: usize> RowRule for Plain<O, N> {
         finite
     }
     fn merge(&self, now: &mut [f32], before: &[f32], after: &[f32]) {
-        let columns = now.chunks_mut(1).zip(before.chunks(1)).zip(after.chunks(1));
-        for (k, ((now, before), after)) in columns.enumerate() {
-            merge_column::<O, N>(k, now, before, after);
-        }
+        merge_states(now, before, after, O::SQUARES);
     }
     #[inline(always)]
     fn weight(&self, row: &[f32]) -> f32 {
