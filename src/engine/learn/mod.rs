@@ -1,17 +1,17 @@
-//! Learning: batches in the order of the input, predictions and dead letters out, cuts when they are due.
+//! Learning: batches in the order of the input, predictions and dead letters out, cuts when they are due (`cut.rs`).
+
+mod cut;
 
 use super::summary::losses;
 use super::team::{OpenAtEnd, Team};
 use super::work::{Entry, Work};
 use super::write::Out;
 use super::{EngineError, EngineOptions, Finished, Model, Observer, Status, Task};
-use crate::checkpoint::{Progress, Snapshot};
-use crate::config::Every;
 use crate::learner::{Counters, LabelShape, LearnerError, Mode, Outcome, Outcomes};
 use crate::metrics::{Bad, BatchCount, Metrics};
 use crate::record::{Positions, Record};
 use crate::sink::{DeadLetter, Letter, Results, write_prediction};
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -59,8 +59,6 @@ pub(super) struct Input {
 const TICK: Duration = Duration::from_millis(50);
 /// How often losses are told to the metrics.
 const LOSS_EVERY: Duration = Duration::from_secs(1);
-/// Bytes of results that may wait for a cut to be published with; more make one due at once.
-const WAITING_BYTES: usize = 32 << 20;
 
 /// The learner's stage of a run.
 pub(super) struct Stage<'a> {
@@ -416,117 +414,5 @@ impl<'a> Stage<'a> {
         let limit = self.options.max_errors.filter(|&limit| self.errors > limit)?;
         let (source_name, line) = (record.source.to_owned(), record.at.lines + 1);
         Some(EngineError::TooManyErrors { count: self.errors, limit, source_name, line, reason })
-    }
-
-    fn plan_next(&mut self) {
-        let records = self.records;
-        (self.next_records, self.next_time) = (None, None);
-        for every in &self.options.checkpoint_every {
-            match *every {
-                Every::Records(n) => {
-                    let next = (records / n + 1) * n;
-                    self.next_records = Some(self.next_records.map_or(next, |known| known.min(next)));
-                }
-                Every::Time(time) => {
-                    let next = Instant::now() + time;
-                    self.next_time = Some(self.next_time.map_or(next, |known| known.min(next)));
-                }
-            }
-        }
-    }
-
-    /// Starts a cut if one is due and the one before is on disk. Too much waiting to be published makes one due, and is
-    /// worth waiting for the one before.
-    fn cut_if_due(&mut self, links: &Links) -> Result<(), Gone> {
-        if links.keeps == Keeps::Nothing {
-            return Ok(());
-        }
-        let full = self.waiting > WAITING_BYTES;
-        if self.in_flight {
-            let wait = || links.saved.recv().map_err(|_| TryRecvError::Disconnected);
-            let saved = if full { wait() } else { links.saved.try_recv() };
-            match saved {
-                Ok(()) => self.in_flight = false,
-                Err(TryRecvError::Empty) => {}
-                Err(TryRecvError::Disconnected) => return Err(Gone),
-            }
-        }
-        let due = full
-            || self.next_records.is_some_and(|next| self.records >= next)
-            || self.next_time.is_some_and(|next| Instant::now() >= next);
-        if !due || self.in_flight || !self.is_alone() {
-            return Ok(());
-        }
-        self.plan_next();
-        if self.cut_at == self.positions {
-            self.go_on();
-            return Ok(());
-        }
-        self.cut(links, false)
-    }
-
-    /// Whether every batch that began to be learned has been settled. If not, no other one begins until it is so.
-    fn is_alone(&mut self) -> bool {
-        let Some(team) = self.team else { return true };
-        let closed_at = *self.closed_at.get_or_insert_with(|| team.close());
-        self.settled >= closed_at
-    }
-
-    fn go_on(&mut self) {
-        self.closed_at = None;
-        if let Some(team) = self.team {
-            team.open();
-        }
-    }
-
-    fn cut(&mut self, links: &Links, finished: bool) -> Result<(), Gone> {
-        if let Some(team) = self.team {
-            team.joined(self.model.learner_mut(), |_| ());
-        }
-        let cut = self.take_cut(links, finished);
-        self.go_on();
-        cut
-    }
-
-    fn take_cut(&mut self, links: &Links, finished: bool) -> Result<(), Gone> {
-        self.in_flight = true;
-        self.waiting = 0;
-        self.cut_at.clone_from(&self.positions);
-        let seconds = self.seconds();
-        self.cut_seconds = Some(seconds);
-        let snapshot = match links.keeps {
-            Keeps::Generations => self.model.snapshot(&self.positions, seconds, finished),
-            Keeps::Nothing | Keeps::Positions => {
-                let progress =
-                    Progress { positions: self.positions.clone(), finished, ..Progress::default() };
-                Snapshot { progress, ..Snapshot::default() }
-            }
-        };
-        links.lines.send(Out::Cut(Box::new(snapshot))).map_err(|_| Gone)
-    }
-
-    /// The state at the end, durable when this returns; a neighbour that failed says so itself.
-    fn final_cut(&mut self, links: &Links, finished: bool) -> Result<(), Gone> {
-        if links.keeps == Keeps::Nothing {
-            return Ok(());
-        }
-        if self.in_flight {
-            links.saved.recv().map_err(|_| Gone)?;
-        }
-        self.cut(links, finished)?;
-        links.saved.recv().map_err(|_| Gone)?;
-        self.in_flight = false;
-        Ok(())
-    }
-
-    /// Makes all that was learned durable, then forgets the positions of `sources`: whoever has them next moves them.
-    /// The reader deals nothing behind the batch that names them until it is back, so that batch is the last of all that
-    /// began: several learners are alone here without closing the gate.
-    fn let_go(&mut self, sources: &[String], links: &Links) -> Result<(), Gone> {
-        debug_assert!(self.team.is_none_or(|team| team.begun() == self.settled), "a batch behind a drain");
-        self.final_cut(links, false)?;
-        sources.iter().for_each(|source| self.positions.forget(source));
-        self.cut_at.clone_from(&self.positions);
-        Ok(())
     }
 }
