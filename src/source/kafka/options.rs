@@ -269,15 +269,21 @@ impl KafkaOptions {
     }
 }
 
-/// The client's error, without the value of a property, which may be a password.
+/// The client's error, without the value of a property, which may be a password; and what to do about a client built without TLS.
 pub(crate) fn explain(error: &KafkaError) -> String {
-    match error {
+    let why = match error {
         KafkaError::ClientConfig(_, why, name, value) => {
-            let why = if value.is_empty() { why.clone() } else { why.replace(value, "…") };
-            format!("property {name}: {why}")
+            let hidden = if value.is_empty() { why.clone() } else { why.replace(value, "…") };
+            format!("property {name}: {hidden}")
         }
         other => other.to_string(),
+    };
+    let lacks_tls =
+        ["not available at build time", "recompile librdkafka"].iter().any(|text| why.contains(text));
+    if lacks_tls && cfg!(not(feature = "kafka-ssl")) {
+        return "TLS and SASL/SCRAM need a build with --features kafka-ssl".to_owned();
     }
+    why
 }
 
 #[cfg(test)]
@@ -301,6 +307,22 @@ mod tests {
         let mut options = KafkaOptions::new("localhost:9092", &["t"], "g");
         options.properties.set("-X", "ssl.key.password=hunter2").unwrap();
         assert!(!format!("{options:?}").contains("hunter2"));
+    }
+
+    #[cfg(not(feature = "kafka-ssl"))]
+    #[test]
+    fn a_client_without_tls_says_how_to_get_one_with_it() {
+        let scram = ["security.protocol=SASL_PLAINTEXT", "sasl.mechanism=SCRAM-SHA-256"];
+        for properties in [&["security.protocol=SASL_SSL"][..], &scram] {
+            let mut options = KafkaOptions::new("localhost:9092", &["t"], "g");
+            properties.iter().for_each(|property| options.properties.set("-X", property).unwrap());
+            for property in ["sasl.username=a", "sasl.password=b"] {
+                options.properties.set("-X", property).unwrap();
+            }
+            let client = options.observer("read_committed").create::<rdkafka::consumer::BaseConsumer>();
+            let error = explain(&client.err().unwrap());
+            assert!(error.contains("--features kafka-ssl"), "{error}");
+        }
     }
 
     #[test]
