@@ -53,9 +53,7 @@ impl Emitter for KafkaEmitter {
             self.outbox.send(record, &mut patience)
         });
         sent.map_err(|fault| match fault {
-            Fault::Again(cause) | Fault::Stale(cause) | Fault::Renew(cause) | Fault::Refused(cause) => {
-                not_taken(cause)
-            }
+            Fault::Again(cause) | Fault::Stale(cause) | Fault::Refused(cause) => not_taken(cause),
             Fault::Lost => PublishError::Lost,
         })
     }

@@ -214,30 +214,21 @@ impl KafkaCommits {
     ) -> Result<(), PublishError> {
         let began = Instant::now();
         loop {
-            if member.is_some_and(Member::is_lost) {
-                return Err(PublishError::Lost);
-            }
             let cause = match self.attempt(commit, member, patience) {
                 Ok(()) => return Ok(()),
-                Err(Fault::Lost) => return Err(PublishError::Lost),
                 Err(Fault::Refused(cause)) => {
+                    self.transactor.give_up();
                     return Err(refused(&self.transactional_id, "the commit was refused", cause));
                 }
-                Err(Fault::Stale(cause)) if began.elapsed() > STALE => {
-                    tracing::warn!("{}: taken for lost: {cause}", self.transactional_id);
-                    return Err(PublishError::Lost);
-                }
+                Err(Fault::Lost) => return Err(self.lost("no member any more")),
+                Err(Fault::Stale(cause)) if began.elapsed() > STALE => return Err(self.lost(&cause)),
                 Err(Fault::Again(cause) | Fault::Stale(cause)) => cause,
-                Err(Fault::Renew(cause)) => {
-                    tracing::warn!("{}: a new producer: {cause}", self.transactional_id);
-                    if self.renew(commit, member, patience)? {
-                        return Ok(());
-                    }
-                    cause
-                }
             };
             if !patience.again("committing", &cause) {
                 return Err(refused(&self.transactional_id, "not committed in time", cause));
+            }
+            if self.renew(commit, member, patience)? {
+                return Ok(());
             }
         }
     }
@@ -248,17 +239,19 @@ impl KafkaCommits {
         member: Option<&Member>,
         patience: &mut Patience<'_>,
     ) -> Result<(), Fault> {
-        self.transactor.begin()?;
-        let done = self.fill(commit, member, patience).and_then(|()| self.transactor.commit(patience));
-        match done {
-            Ok(()) | Err(Fault::Renew(_)) => done,
-            Err(fault) => match self.transactor.abort(patience) {
-                Err(Fault::Renew(cause)) if matches!(fault, Fault::Again(_) | Fault::Stale(_)) => {
-                    Err(Fault::Renew(cause))
-                }
-                _ => Err(fault),
-            },
+        if member.is_some_and(Member::is_lost) {
+            return Err(Fault::Lost);
         }
+        self.transactor.begin()?;
+        self.fill(commit, member, patience)?;
+        self.transactor.commit(patience)
+    }
+
+    /// Others go on from the last commit.
+    fn lost(&self, cause: &str) -> PublishError {
+        tracing::info!("{}: taken for lost: {cause}", self.transactional_id);
+        self.transactor.give_up();
+        PublishError::Lost
     }
 
     fn fill(

@@ -15,12 +15,10 @@ use std::time::{Duration, Instant};
 /// Why something was not sent, or a transaction not committed.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// It was aborted: try it again.
+    /// Whether it counts is not known, and the producer is of no more use.
     Again(String),
-    /// It was aborted, since the group has moved on: try it again as the member that we are now, if we still are.
+    /// The same, since the group has moved on: as the member that we are now, if we still are.
     Stale(String),
-    /// The producer is of no more use, and whether it was committed is not known.
-    Renew(String),
     /// It will never be accepted.
     Refused(String),
     /// The partitions are others' by now.
@@ -128,7 +126,7 @@ impl Outbox {
         };
         let fatal = matches!(error, KafkaError::Transaction(error) if error.is_fatal());
         if fatal || self.producer.client().fatal_error().is_some() {
-            return Fault::Renew(text);
+            return Fault::Again(text);
         }
         let failed = *lock(&self.reports.failed);
         match error.rdkafka_error_code() {

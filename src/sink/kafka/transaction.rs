@@ -3,11 +3,15 @@
 //! | the client says | so |
 //! |---|---|
 //! | retriable | the same call again |
-//! | abort required | abort, and the whole transaction again: all that belongs to it is still at hand |
-//! | fatal (fenced, or timed out at the broker) | a new producer under the same id, which ends what was under way; then the control record tells whether it was committed after all |
+//! | anything else, from abort required to fatal | a new producer under the same id; the control record tells whether it was committed after all; if not, the whole transaction again: all that belongs to it is still at hand |
 //! | not a member any more | the partitions are lost, whether the client has noticed or not: while it waits for us to let go of some it does not |
 //! | an earlier membership | a rebalance came between: again, with that of now; lost if that does not help for long |
 //! | refused for good (too large, not allowed) | the run stops |
+//!
+//! Nothing is taken back by the producer that sent it. A produce request that the broker had not answered when its
+//! connection broke may come behind the abort and open the transaction anew, for ever; and a client that gives up a commit
+//! may report it as taken back though the broker made it true. A new producer's epoch ends what is under way, refuses
+//! what comes late, and after it the control record does not change any more.
 
 use super::outbox::{Fault, Outbox, refused};
 use crate::source::kafka::{CALL, KafkaOptions, Patience};
@@ -93,14 +97,11 @@ impl Transactor {
         }
     }
 
-    /// Takes everything back. What the broker has not answered for may still be on its way, and would open the transaction
-    /// anew if it came behind the abort: then only a new producer ends it, whose epoch refuses what comes late.
-    pub(super) fn abort(&self, patience: &mut Patience<'_>) -> Result<(), Fault> {
-        self.wait_until_sent();
-        if self.outbox.waiting() > 0 {
-            return Err(Fault::Renew(format!("no answer for {} records", self.outbox.waiting())));
+    /// Takes back what it can, so that readers need not wait for the transaction's timeout. The producer is of no use after.
+    pub(super) fn give_up(&self) {
+        if let Err(error) = self.outbox.producer.abort_transaction(CALL) {
+            tracing::debug!("a transaction is left to its timeout: {error}");
         }
-        self.repeat(patience, "taking a transaction back", || self.outbox.producer.abort_transaction(CALL))
     }
 
     fn repeat(
