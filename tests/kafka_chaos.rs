@@ -154,10 +154,32 @@ impl<'a> Chaos<'a> {
     }
 }
 
+impl Drop for Chaos<'_> {
+    fn drop(&mut self) {
+        for member in &mut self.members {
+            let _ = member.kill();
+        }
+    }
+}
+
 fn tail(path: &Path) -> String {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(25)..].join("\n") + "\n"
+}
+
+/// A run that fails leaves what the broker and the members have on disk in the folder `FLEXIHASH_KEEP`, if that is set.
+struct Keep<'a>(&'a Broker, &'a Scene);
+
+impl Drop for Keep<'_> {
+    fn drop(&mut self) {
+        let Some(to) = std::env::var_os("FLEXIHASH_KEEP").filter(|_| std::thread::panicking()) else {
+            return;
+        };
+        for from in [self.0.folder(), self.1.dir.path()] {
+            let _ = std::process::Command::new("cp").arg("-r").arg(from).arg(&to).status();
+        }
+    }
 }
 
 /// Sends records of all partitions until `stop` is set and there are enough. Returns how many each partition has.
@@ -220,6 +242,7 @@ fn two_members(protocol: &str, seed: u64) {
     let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     const PARTITIONS: i32 = 4;
     let (broker, scene) = (Broker::start(), Scene::new());
+    let _keep = Keep(&broker, &scene);
     let (topic, out) = (fresh("chaos"), fresh("chaos-out"));
     broker.topic(&topic, PARTITIONS);
     let folders = ["a", "b"].map(|name| scene.path(name));
@@ -298,6 +321,7 @@ fn standing(broker: &Broker, topic: &str, all: &[Read], partitions: i32) -> Stri
 fn a_member_alone_ends_with_the_bits_of_a_run_that_nothing_ever_happened_to() {
     let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let (broker, scene) = (&Broker::start(), Scene::new());
+    let _keep = Keep(broker, &scene);
     let (topic, out) = (fresh("alone"), fresh("alone-out"));
     broker.topic(&topic, 1);
     let records = flights(100_000);

@@ -70,19 +70,36 @@ impl Broker {
 
     /// Ends the broker as a power cut would.
     pub(crate) fn kill(&self) {
-        let folder =
-            self.folder.as_ref().expect("this test kills the broker: run it without FLEXIHASH_KAFKA");
-        let pid = std::fs::read_to_string(folder.path().join("pid")).unwrap();
-        let status = Command::new("kill").args(["-9", pid.trim()]).status().unwrap();
+        self.signal("-9");
+    }
+
+    /// Where it keeps its data and its log.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.as_ref().expect("this test looks into the broker: run it without FLEXIHASH_KAFKA").path()
+    }
+
+    /// A broker that answers for a tenth of the time, in small pieces, as long as this lasts.
+    pub(crate) fn slow(&self, time: Duration) {
+        let began = Instant::now();
+        while began.elapsed() < time {
+            self.signal("-STOP");
+            thread::sleep(Duration::from_millis(450));
+            self.signal("-CONT");
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = std::fs::read_to_string(self.folder().join("broker.pid")).unwrap();
+        let status = Command::new("kill").args([signal, pid.trim()]).status().unwrap();
         assert!(status.success());
     }
 
     /// Starts it again on its data.
     pub(crate) fn restart(&self) {
-        let folder = self.folder.as_ref().unwrap();
         // The process may take a moment to be gone.
         thread::sleep(Duration::from_millis(200));
-        let status = Command::new(script("up.sh")).arg(folder.path()).stdout(Stdio::null()).status().unwrap();
+        let status = Command::new(script("up.sh")).arg(self.folder()).stdout(Stdio::null()).status().unwrap();
         assert!(status.success());
     }
 
