@@ -73,6 +73,30 @@ fn a_broker_that_is_away_at_the_start_in_the_middle_and_at_the_end_costs_time_on
     }
 }
 
+#[test]
+fn a_slow_broker_costs_time_only() {
+    let (broker, scene, topic) = (Broker::start(), Scene::new(), fresh("sluggish"));
+    broker.topic(&topic, 1);
+    let records = flights(20_000);
+    scene.file("in", &records);
+    scene.train("in -q -m whole -p whole.jsonl");
+    broker.send(&topic, 0, lines(&records));
+    let mut members = ["exactly-once", "at-least-once"].map(|name| start(&scene, &broker, &topic, name));
+    broker.slow(Duration::from_secs(15));
+    committed(&broker, &topic, &mut members, 20_000);
+    for Member { name, out, mut child } in members {
+        signal(&child, "TERM");
+        assert!(
+            wait(&mut child, Duration::from_secs(60)).success(),
+            "{}",
+            scene.text(&format!("{name}.log"))
+        );
+        assert_same(name, &learned(&scene.path("whole")), &learned(&scene.path(name)));
+        let answers: String = broker.read(&out).iter().map(|message| message.text() + "\n").collect();
+        assert_same(name, &scene.text("whole.jsonl"), &answers);
+    }
+}
+
 /// Most memory the process ever had, in MiB.
 fn peak(child: &Child) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
