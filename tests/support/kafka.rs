@@ -34,7 +34,17 @@ pub(crate) struct Broker {
     pub(crate) address: String,
     /// None for one that is not ours.
     folder: Option<tempfile::TempDir>,
-    _holder: Option<Child>,
+    holder: Option<Child>,
+}
+
+/// Its processes end before their folder goes.
+impl Drop for Broker {
+    fn drop(&mut self) {
+        if let Some(holder) = &mut self.holder {
+            drop(holder.stdin.take());
+            let _ = holder.wait();
+        }
+    }
 }
 
 /// A message as a reader of committed records sees it.
@@ -56,7 +66,7 @@ impl Read {
 impl Broker {
     pub(crate) fn start() -> Self {
         if let Ok(address) = std::env::var("FLEXIHASH_KAFKA") {
-            return Self { address, folder: None, _holder: None };
+            return Self { address, folder: None, holder: None };
         }
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new(script("up.sh"));
@@ -65,7 +75,7 @@ impl Broker {
         let mut address = String::new();
         BufReader::new(holder.stdout.take().unwrap()).read_line(&mut address).unwrap();
         assert!(address.contains(':'), "no broker: see above for what fixtures/kafka/up.sh says");
-        Self { address: address.trim().to_owned(), folder: Some(folder), _holder: Some(holder) }
+        Self { address: address.trim().to_owned(), folder: Some(folder), holder: Some(holder) }
     }
 
     /// Ends the broker as a power cut would.

@@ -181,8 +181,8 @@ impl KafkaCommits {
         let mut widest = 1;
         let writes = self.outputs.predictions.is_some() || self.outputs.dead_letters.is_some();
         for topic in self.options.topics.iter().filter(|_| writes) {
-            let count = topics::partitions(&self.options, topic);
-            let count = count.map_err(|error| refused(topic, "how many partitions?", error.to_string()))?;
+            let count = topics::partitions(&self.options, topic, &mut patience);
+            let count = count.map_err(|cause| refused(topic, "how many partitions?", cause))?;
             widest = widest.max(count);
             let Some(output) = &self.outputs.predictions else { continue };
             let found = topics::ensure(&self.options, output, count, &[], &mut patience)
@@ -292,9 +292,10 @@ impl KafkaCommits {
         patience: &mut Patience<'_>,
     ) -> Result<bool, PublishError> {
         let opened = Transactor::open(&self.options, &self.transactional_id, patience);
-        self.transactor = opened.map_err(|cause| refused(&self.transactional_id, "not committed", cause))?;
+        self.transactor =
+            opened.map_err(|cause| refused(&self.transactional_id, "not committed in time", cause))?;
         if self.key.is_none() {
-            return Ok(member.is_some_and(|member| member.has_committed(&commit.offsets)));
+            return self.has_committed(commit, member, patience);
         }
         let now = self.control(patience)?;
         match &now {
@@ -302,6 +303,30 @@ impl KafkaCommits {
             // Our claim is still to come.
             _ if member.is_none() && now == self.found => Ok(false),
             _ => Err(self.fenced()),
+        }
+    }
+
+    /// Without a control record the group's offsets tell.
+    fn has_committed(
+        &self,
+        commit: &Commit<'_>,
+        member: Option<&Member>,
+        patience: &mut Patience<'_>,
+    ) -> Result<bool, PublishError> {
+        let Some(member) = member else { return Ok(false) };
+        loop {
+            match member.has_committed(&commit.offsets) {
+                Ok(committed) => return Ok(committed),
+                Err(error) => {
+                    if !patience.again("looking up committed offsets", &error) {
+                        return Err(refused(
+                            &self.transactional_id,
+                            "not committed in time",
+                            error.to_string(),
+                        ));
+                    }
+                }
+            }
         }
     }
 

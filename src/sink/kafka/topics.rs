@@ -31,8 +31,28 @@ fn wait<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// Partitions of `topic`; 0 if there is none. Asks as a consumer, since a producer that asks creates it.
-pub(super) fn partitions(options: &KafkaOptions, topic: &str) -> Result<i32, KafkaError> {
+/// Partitions of `topic`; 0 if there is none.
+pub(super) fn partitions(
+    options: &KafkaOptions,
+    topic: &str,
+    patience: &mut Patience<'_>,
+) -> Result<i32, String> {
+    loop {
+        let cause = match ask(options, topic) {
+            Ok(found) => return Ok(found),
+            Err(error @ (KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_))) => {
+                return Err(explain(&error)); // no second try makes it better
+            }
+            Err(error) => error.to_string(),
+        };
+        if !patience.again(&format!("topic {topic}"), &cause) {
+            return Err(cause);
+        }
+    }
+}
+
+/// Asks as a consumer, since a producer that asks creates it.
+fn ask(options: &KafkaOptions, topic: &str) -> Result<i32, KafkaError> {
     let consumer: BaseConsumer<Quiet> = options.observer("read_committed").create_with_context(Quiet)?;
     let metadata = consumer.fetch_metadata(Some(topic), CALL)?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);
@@ -48,15 +68,11 @@ pub(super) fn ensure(
     patience: &mut Patience<'_>,
 ) -> Result<i32, String> {
     loop {
-        let tried = match partitions(options, topic) {
-            Ok(0) => create(options, topic, count, settings),
-            Ok(found) => return Ok(found),
-            Err(error @ (KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_))) => {
-                return Err(explain(&error)); // no second try makes it better
-            }
-            Err(error) => Err(error.to_string()),
-        };
-        match tried {
+        let found = partitions(options, topic, patience)?;
+        if found > 0 {
+            return Ok(found);
+        }
+        match create(options, topic, count, settings) {
             Ok(()) => thread::sleep(Duration::from_millis(50)), // until the metadata know
             Err(cause) => {
                 if !patience.again(&format!("topic {topic}"), &cause) {

@@ -248,16 +248,14 @@ impl Member {
         moved.filter_map(|(name, at)| Some((owned.get(name)?.clone(), at.offset))).collect()
     }
 
-    /// Whether these are the group's committed offsets, as far as the cluster says.
-    pub(crate) fn has_committed(&self, offsets: &[(Partition, u64)]) -> bool {
+    /// Whether these are the group's committed offsets.
+    pub(crate) fn has_committed(&self, offsets: &[(Partition, u64)]) -> KafkaResult<bool> {
         let partitions: Vec<Partition> = offsets.iter().map(|(partition, _)| partition.clone()).collect();
-        let list = self.consumer.committed_offsets(Partition::without_offsets(&partitions), CALL);
-        list.is_ok_and(|list| {
-            offsets.iter().all(|(partition, offset)| {
-                let found = list.find_partition(&partition.topic, partition.number);
-                found.is_some_and(|found| found.offset().to_raw() == i64::try_from(*offset).ok())
-            })
-        })
+        let list = self.consumer.committed_offsets(Partition::without_offsets(&partitions), CALL)?;
+        Ok(offsets.iter().all(|(partition, offset)| {
+            let found = list.find_partition(&partition.topic, partition.number);
+            found.is_some_and(|found| found.offset().to_raw() == i64::try_from(*offset).ok())
+        }))
     }
 
     /// Who we are in the group; none if that was lost. See the [module](self) for why it is asked in this order.
