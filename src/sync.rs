@@ -13,6 +13,11 @@ mod imp {
         mutex.lock()
     }
 
+    /// Locks `mutex` if nobody holds it.
+    pub fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+        mutex.try_lock()
+    }
+
     /// Unlocks in favour of whoever waits longest.
     pub fn unlock_fair<T>(guard: MutexGuard<'_, T>) {
         MutexGuard::unlock_fair(guard);
@@ -28,6 +33,11 @@ mod imp {
     /// report a failed check.
     pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
         mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Locks `mutex` if nobody holds it.
+    pub fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+        mutex.try_lock().ok()
     }
 
     /// Unlocks; loom tries every order of those that wait.

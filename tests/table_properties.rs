@@ -114,6 +114,7 @@ impl Both {
     }
 
     fn add_run(&mut self, run: &[u32], value: f32) {
+        self.table.make_room(); // and so takes a part of the cut ahead
         let mut lease = self.table.lease(self.leased(run));
         let places: Vec<_> = run.iter().map(|&slot| lease.place_mut(Slot(slot))).collect();
         let mut rows = lease.rows();
@@ -140,7 +141,11 @@ impl Both {
             return;
         };
         let mut rows = CutRows::default();
-        self.table.take_cut(self.next_part, &mut rows);
+        if !self.table.take_cut(&mut rows) {
+            assert!(due.is_empty(), "never given: {due:?}");
+            self.model.cut = None;
+            return;
+        }
         let width = self.table.options().width;
         assert!(rows.slots.is_sorted());
         for (i, &slot) in rows.slots.iter().enumerate() {
@@ -151,15 +156,11 @@ impl Both {
             taken.push(slot);
         }
         self.next_part += 1;
-        if self.next_part == self.table.cut_parts() {
-            assert!(due.is_empty(), "never given: {due:?}");
-            self.model.cut = None;
-        }
     }
 
     fn abandon(&mut self) {
         if let Some((due, taken)) = self.model.cut.take() {
-            self.table.abandon_cut(taken.iter().map(|&slot| Slot(slot)));
+            self.table.abandon_cut();
             self.model.dirty.extend(due.into_keys().chain(taken));
         }
     }

@@ -60,6 +60,21 @@ impl Source for Endless {
     }
 }
 
+pub(crate) const MIB: f64 = 1_048_576.0;
+
+/// Bytes of memory that the process holds (`VmRSS`), or held at most (`VmHWM`).
+pub(crate) fn memory(what: &str) -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("this bench reads Linux' /proc");
+    let line = status.lines().find(|line| line.starts_with(what)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() * 1024.0
+}
+
+/// Bytes of a model's table, as it is asked for.
+pub(crate) fn table_bytes(model: &flexihash::Model) -> f64 {
+    let options = *model.learner().tables().next().unwrap().1.options();
+    options.rows as f64 * (options.width + options.side) as f64 * 4.0
+}
+
 /// `small` in a test run, else what the environment variable `name` says, else `large`.
 pub(crate) fn size(name: &str, small: u64, large: u64) -> u64 {
     let asked = std::env::var(name).ok().and_then(|value| value.parse::<f64>().ok());

@@ -68,6 +68,7 @@
 //! row that no file has holds its initial values. The newest manifest is the model.
 
 mod back;
+mod columns;
 mod error;
 mod fold;
 mod folder;

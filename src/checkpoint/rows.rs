@@ -1,14 +1,18 @@
-//! Files of rows: written as a stream, a stripe at a time, and read in chunks.
+//! Files of rows: written part by part as a cut is taken, and read in chunks.
 //!
 //! A file holds the tensors `rows` F32 `[n, width]`, `sides` F32 `[n, side]` (none if `side` is 0) and `slots` U32
-//! `[n]`, ascending; in this order, because the rows are the bulk and can be written while the rest is gathered.
-//! Memory for a file of n rows: one stripe, and 4·(1 + side) bytes a row while writing; one chunk while reading.
+//! `[n]`, ascending; in this order, because the rows are the bulk and can be written as a stream beside which the rest
+//! is [written ahead](super::columns). Memory for a file of n rows, whatever n, as long as 64 rows are below 1 MiB: while
+//! writing, 16 MiB: parts of the cut of 1 MiB each (up to twice of it reserved), one in work and five that learners took
+//! ahead, and 1 MiB of buffers; what was copied aside is part of the table's own tenth. While reading, one chunk.
 
+use super::columns::ColumnsWriter;
 use super::error::{CheckpointError, Damage, TableShape};
 use super::header::{self, Layout};
 use super::manifest::RowsFile;
 use super::name::Name;
 use super::storage::{Access, Storage, sha256_of};
+use super::writer::TableCut;
 use crate::table::{CutRows, Table};
 use safetensors::tensor::Dtype;
 use std::fs::File;
@@ -33,31 +37,28 @@ pub(super) fn head(rows: u64, shape: TableShape) -> Result<Vec<u8>, CheckpointEr
     header::encode(&columns).map_err(CheckpointError::Json)
 }
 
-/// Writes the cut in progress of `table` as the file `name`. Slots taken are appended to `taken`, so that an error
-/// can give them back.
-pub(super) fn write_cut(
-    storage: &Storage,
-    name: Name,
-    cut: &super::TableCut,
-    taken: &mut Vec<u32>,
-) -> Result<RowsFile, CheckpointError> {
+/// Writes the cut in progress of a table as the file `name`.
+pub(super) fn write_cut(storage: &Storage, name: Name, cut: &TableCut) -> Result<RowsFile, CheckpointError> {
     let shape = shape_of(&cut.table);
     let mut file = storage.create(name, Access::Default)?;
     file.append(&head(cut.rows, shape)?)?;
-    let (mut rows, mut sides) = (CutRows::default(), Vec::new());
-    for part in 0..cut.table.cut_parts() {
-        cut.table.take_cut(part, &mut rows);
-        taken.extend_from_slice(&rows.slots);
+    let mut file =
+        ColumnsWriter::new(file, &[shape.width, shape.side, 1].map(|words| cut.rows * words as u64 * 4));
+    let (mut rows, mut found) = (CutRows::default(), 0);
+    let miscounted = |found| CheckpointError::Cut { name: cut.name.clone(), announced: cut.rows, found };
+    while cut.table.take_cut(&mut rows) {
+        found += rows.slots.len() as u64;
+        if found > cut.rows {
+            return Err(miscounted(found)); // before a column overwrites the next
+        }
         check_finite(&cut.name, &rows, shape)?;
-        file.append_floats(&rows.rows)?;
-        sides.extend_from_slice(&rows.sides);
+        file.append(0, bytemuck::cast_slice(&rows.rows))?;
+        file.append(1, bytemuck::cast_slice(&rows.sides))?;
+        file.append(2, &rows.slots)?;
     }
-    let found = taken.len() as u64;
     if found != cut.rows {
-        return Err(CheckpointError::Cut { name: cut.name.clone(), announced: cut.rows, found });
+        return Err(miscounted(found));
     }
-    file.append_floats(&sides)?;
-    file.append_words(taken)?;
     Ok(RowsFile { stored: file.finish()?, rows: found })
 }
 

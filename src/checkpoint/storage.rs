@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// A step that changes a folder, or reads from it. Part of an error's message.
@@ -76,6 +76,8 @@ pub(super) enum Access {
 #[derive(Clone)]
 pub(super) struct Storage {
     folder: PathBuf,
+    /// Bytes of a column gathered before they are written ahead.
+    gathered: usize,
     #[cfg(test)]
     hook: Option<Hook>,
 }
@@ -90,6 +92,7 @@ impl Storage {
     pub(super) fn new(folder: &Path) -> Self {
         Self {
             folder: folder.to_owned(),
+            gathered: BUFFER,
             #[cfg(test)]
             hook: None,
         }
@@ -97,7 +100,13 @@ impl Storage {
 
     #[cfg(test)]
     pub(super) fn with_hook(folder: &Path, hook: Hook) -> Self {
-        Self { folder: folder.to_owned(), hook: Some(hook) }
+        Self { hook: Some(hook), ..Self::new(folder) }
+    }
+
+    /// Writes columns ahead as soon as they hold so many bytes, as large ones do.
+    #[cfg(test)]
+    pub(super) fn gathering(self, bytes: usize) -> Self {
+        Self { gathered: bytes, ..self }
     }
 
     pub(super) fn path(&self, name: Name) -> PathBuf {
@@ -167,7 +176,7 @@ impl Storage {
 
 fn open_new(path: &Path, access: Access) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options.write(true);
+    options.read(true).write(true);
     if access == Access::Default {
         return options.create(true).truncate(true).open(path);
     }
@@ -236,14 +245,53 @@ impl FileWriter<'_> {
         words.iter().try_for_each(|word| self.append(&word.to_le_bytes()))
     }
 
-    /// Appends floats, little-endian.
-    pub(super) fn append_floats(&mut self, floats: &[f32]) -> Result<(), CheckpointError> {
-        self.append_words(bytemuck::cast_slice(floats))
+    /// Where the next byte appended will lie.
+    pub(super) fn position(&self) -> u64 {
+        self.bytes + self.buffer.len() as u64
+    }
+
+    /// Bytes of a column gathered before they are written ahead.
+    pub(super) fn gathered(&self) -> usize {
+        self.storage.gathered
+    }
+
+    /// Writes bytes that others will come before, at their place. [`FileWriter::take_in`] makes them part of the file.
+    pub(super) fn write_ahead(&mut self, at: u64, bytes: &[u8]) -> Result<(), CheckpointError> {
+        let file = &mut self.file;
+        let write = || file.seek(SeekFrom::Start(at)).and_then(|_| file.write_all(bytes));
+        self.storage.step(Operation::Write, &self.temporary, write)
+    }
+
+    /// Appends the next `bytes` bytes, which were written ahead: reads them back for the checksum. `written` is their own.
+    pub(super) fn take_in(&mut self, bytes: u64, written: &Sha256) -> Result<(), CheckpointError> {
+        if bytes == 0 {
+            return Ok(());
+        }
+        self.flush()?;
+        let (mut read, end) = (Sha256::new(), self.bytes + bytes);
+        while self.bytes < end {
+            self.buffer.resize((end - self.bytes).min(BUFFER as u64) as usize, 0);
+            let (file, buffer, at) = (&mut self.file, &mut self.buffer, SeekFrom::Start(self.bytes));
+            let back = || file.seek(at).and_then(|_| file.read_exact(buffer));
+            self.storage.step(Operation::Read, &self.temporary, back)?;
+            read.update(&self.buffer);
+            self.sha.update(&self.buffer);
+            self.bytes += self.buffer.len() as u64;
+        }
+        self.buffer.clear();
+        let same = || match read.finalize() == written.clone().finalize() {
+            true => Ok(()),
+            false => {
+                Err(io::Error::new(io::ErrorKind::InvalidData, "it does not hold what was written to it"))
+            }
+        };
+        self.storage.step(Operation::Read, &self.temporary, same)
     }
 
     fn flush(&mut self) -> Result<(), CheckpointError> {
-        let (file, buffer) = (&mut self.file, &self.buffer);
-        self.storage.step(Operation::Write, &self.temporary, || file.write_all(buffer))?;
+        let (file, buffer, at) = (&mut self.file, &self.buffer, SeekFrom::Start(self.bytes));
+        let write = || file.seek(at).and_then(|_| file.write_all(buffer));
+        self.storage.step(Operation::Write, &self.temporary, write)?;
         self.sha.update(buffer);
         self.bytes += buffer.len() as u64;
         self.buffer.clear();

@@ -1,7 +1,7 @@
 //! Commits: one process, one after the other.
 //!
 //! ```text
-//! for each table: the cut's rows  → gG.T.rows.safetensors.tmp, fsync, rename      bounded memory: one stripe
+//! for each table: the cut's rows  → gG.T.rows.safetensors.tmp, fsync, rename      bounded memory: 16 MiB
 //! the small tensors               → gG.state.safetensors.tmp,  fsync, rename
 //! fsync the folder                  the names the manifest relies on
 //! the manifest                    → gG.manifest.json.tmp,      fsync, rename      ← the commit point
@@ -22,7 +22,6 @@ use super::rows;
 use super::storage::{Access, Storage, StoredFile};
 use super::sweep::Sweep;
 use super::tensor::{self, Tensor};
-use crate::batch::Slot;
 use crate::hash::HashKey;
 use crate::table::Table;
 use std::collections::BTreeMap;
@@ -150,13 +149,13 @@ impl Writer {
     /// order, and may be more. On error their cuts are abandoned: the next commit holds these rows too.
     pub fn commit(&mut self, snapshot: Snapshot) -> Result<Manifest, CheckpointError> {
         let Snapshot { tables, tensors, progress } = snapshot;
-        let mut cuts = Cuts::new(tables);
+        let cuts = Cuts::new(tables);
         self.collect_folds();
         let tables = self.chains(&cuts)?;
         let generation = self.next;
         self.next += 1;
         let draft = Draft { generation, tables, tensors, progress };
-        let manifest = match draft.store(&self.storage, &mut cuts) {
+        let manifest = match draft.store(&self.storage, &cuts) {
             Ok(manifest) => manifest,
             Err(error) => {
                 // No manifest goes: if only the last fsync failed, the newest one may vanish in a power cut.
@@ -178,7 +177,7 @@ impl Writer {
         self.folded.iter().for_each(|folded| folded.adopt(&mut tables));
         let stored = tables.len();
         let mut given = vec![false; stored];
-        for Cut { cut, .. } in &cuts.cuts {
+        for cut in &cuts.cuts {
             let (name, got) = (cut.name.clone(), rows::shape_of(&cut.table));
             match tables.iter().position(|table| table.name == name) {
                 Some(index) if tables.get(index).is_some_and(|table| table.shape() != got) => {
@@ -262,22 +261,15 @@ impl Drop for Writer {
     }
 }
 
-/// A cut and the slots taken from it so far.
-struct Cut {
-    cut: TableCut,
-    taken: Vec<u32>,
-}
-
 /// Cuts in progress. Dropped before [`Cuts::keep`], on an error or a panic, they are abandoned.
 struct Cuts {
-    cuts: Vec<Cut>,
+    cuts: Vec<TableCut>,
     kept: bool,
 }
 
 impl Cuts {
     fn new(tables: Vec<TableCut>) -> Self {
-        let cuts = tables.into_iter().map(|cut| Cut { cut, taken: Vec::new() }).collect();
-        Self { cuts, kept: false }
+        Self { cuts: tables, kept: false }
     }
 
     fn keep(mut self) {
@@ -288,8 +280,8 @@ impl Cuts {
 impl Drop for Cuts {
     fn drop(&mut self) {
         if !self.kept {
-            for Cut { cut, taken } in &mut self.cuts {
-                cut.table.abandon_cut(taken.drain(..).map(Slot));
+            for cut in &self.cuts {
+                cut.table.abandon_cut();
             }
         }
     }
@@ -304,9 +296,9 @@ struct Draft {
 }
 
 impl Draft {
-    fn store(mut self, storage: &Storage, cuts: &mut Cuts) -> Result<Manifest, CheckpointError> {
-        for Cut { cut, taken } in &mut cuts.cuts {
-            self.store_rows(storage, cut, taken)?;
+    fn store(mut self, storage: &Storage, cuts: &Cuts) -> Result<Manifest, CheckpointError> {
+        for cut in &cuts.cuts {
+            self.store_rows(storage, cut)?;
         }
         let state = self.store_state(storage)?;
         storage.sync_folder()?;
@@ -320,17 +312,12 @@ impl Draft {
         Ok(manifest)
     }
 
-    fn store_rows(
-        &mut self,
-        storage: &Storage,
-        cut: &TableCut,
-        taken: &mut Vec<u32>,
-    ) -> Result<(), CheckpointError> {
+    fn store_rows(&mut self, storage: &Storage, cut: &TableCut) -> Result<(), CheckpointError> {
         let of_cut = |(_, table): &(usize, &mut TableManifest)| table.name == cut.name;
         let Some((index, table)) = self.tables.iter_mut().enumerate().find(of_cut) else { return Ok(()) };
         if cut.rows > 0 {
             let name = Name::Rows { generation: self.generation, table: index };
-            table.chain.push(rows::write_cut(storage, name, cut, taken)?);
+            table.chain.push(rows::write_cut(storage, name, cut)?);
         }
         Ok(())
     }

@@ -1,9 +1,25 @@
 //! Consistent copies of the changed rows, taken while learning goes on.
+//!
+//! A cut is taken part by part, and who takes a part holds its stripe for some tenths of a millisecond. That is best the
+//! learner itself, between two runs of records, when it asks for room: a thread that has to share its core may lose it
+//! while it holds a stripe, and the learner, who needs nearly every stripe for each run, would stand still until it has it
+//! again. So learners take parts ahead, a few at a time, for the thread that writes them ([`Table::help_cut`]), which
+//! takes one itself only if no learner does ([`Table::take_cut`]). Who takes which part is a matter of timing, what the cut
+//! holds is not.
 
-use super::stripe::{Aside, SLOTS_PER_PART, Shape};
-use super::{Table, rows_per_stripe};
+use super::aside::Aside;
+use super::stripe::Shape;
+use super::{Table, pause, rows_per_stripe};
 use crate::batch::Slot;
-use crate::sync::{Ordering, lock, unlock_fair};
+use crate::sync::{Ordering, lock, try_lock, unlock_fair};
+use std::collections::VecDeque;
+
+/// Parts that learners take ahead.
+const PARTS_AHEAD: usize = 4;
+
+/// Pauses that the cut's own thread waits for a learner that took parts to take the next one, 9 ms in all: longer than a run
+/// of wide records.
+const PATIENCE: usize = if cfg!(loom) { 1 } else { 16 };
 
 /// Rows of a part of the table as they were at the cut, in ascending order of slots.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -16,66 +32,131 @@ pub struct CutRows {
     pub sides: Vec<f32>,
 }
 
-/// Slots visited while a stripe's lock is held once: bounds how long a lease can wait for a cut, to some tenths of a
-/// millisecond.
-const SLOTS_PER_LOCK: usize = 1 << 11;
+impl CutRows {
+    fn clear(&mut self) {
+        self.slots.clear();
+        self.rows.clear();
+        self.sides.clear();
+    }
+}
+
+/// How far the cut in progress has been taken. Locked before a stripe, never while one is held.
+#[derive(Debug)]
+pub(super) struct Cutting {
+    /// The next part; past the last one if there is no cut.
+    next: usize,
+    /// Parts that learners took ahead, oldest first.
+    ahead: VecDeque<Taken>,
+    /// A learner took a part and may take the next.
+    helped: bool,
+    /// Memory to be used again.
+    spare: Vec<CutRows>,
+}
+
+impl Cutting {
+    /// A cut whose next part is `next`; none is in progress if there is no such part.
+    fn at(next: usize) -> Self {
+        Self { next, ahead: VecDeque::new(), helped: false, spare: Vec::new() }
+    }
+
+    pub(super) fn none() -> Self {
+        Self::at(usize::MAX)
+    }
+}
+
+/// A part of a cut, what was copied aside for it not yet merged.
+#[derive(Debug)]
+struct Taken {
+    rows: CutRows,
+    aside: Aside,
+}
 
 impl Table {
     /// Starts a cut at this instant: the rows changed since the last one, as they are now. Returns their number.
     /// The caller holds no lease and has finished or abandoned the cut before. Exact if no other thread learns.
     pub fn begin_cut(&self) -> u64 {
+        let mut cut = lock(&self.cut);
+        *cut = Cutting::at(0);
         self.stripes.iter().map(|stripe| lock(stripe).begin_cut()).sum()
     }
 
     /// Number of parts that a cut is taken in.
-    pub fn cut_parts(&self) -> usize {
+    pub(super) fn cut_parts(&self) -> usize {
         self.stripes.len() * self.parts_per_stripe()
     }
 
     fn parts_per_stripe(&self) -> usize {
-        (rows_per_stripe(self.options.rows) as usize).div_ceil(SLOTS_PER_PART)
+        (rows_per_stripe(self.options.rows) as usize).div_ceil(Shape::new(&self.options).slots_per_part())
     }
 
-    /// Collects the cut's rows of a part (0 to [`Table::cut_parts`], ascending slots) into `out`, replacing what it held.
-    /// What was copied aside for it is free then, and learning that waits for room goes on.
-    pub fn take_cut(&self, part: usize, out: &mut CutRows) {
-        out.slots.clear();
-        out.rows.clear();
-        out.sides.clear();
-        let Some(stripe) = self.stripes.get(part / self.parts_per_stripe()) else { return };
-        let part = part % self.parts_per_stripe();
-        let mut taken = Aside {
-            slots: std::mem::take(&mut out.slots),
-            rows: std::mem::take(&mut out.rows),
-            sides: std::mem::take(&mut out.sides),
+    /// Collects the cut's rows of the next part into `out`, replacing what it held; parts follow each other in ascending
+    /// order of slots. `false` after the last one. What was copied aside for it is free then, and learning that
+    /// waits for room goes on. For one thread, which holds no lease.
+    pub fn take_cut(&self, out: &mut CutRows) -> bool {
+        let Some(Taken { mut rows, aside }) = self.next_part() else {
+            *lock(&self.cut) = Cutting::none();
+            out.clear();
+            return false;
         };
-        let slots = Shape::new(&self.options).slots_per_group();
-        let (groups, per_lock) = ((SLOTS_PER_PART / slots).max(1), (SLOTS_PER_LOCK / slots).max(1));
-        for start in (part * groups..(part + 1) * groups).step_by(per_lock) {
-            let mut stripe = lock(stripe);
-            stripe.take_pending(&self.index, start..start + per_lock, &mut taken);
-            // Whoever waits comes first: this thread would have the lock again before it woke.
-            unlock_fair(stripe);
-        }
-        let aside = lock(stripe).take_aside(part);
-        self.aside.fetch_sub(aside.slots.len(), Ordering::AcqRel);
-        (out.slots, out.rows, out.sides) = (taken.slots, taken.rows, taken.sides);
-        if !aside.slots.is_empty() {
-            self.merge(out, &aside);
+        self.aside.fetch_sub(aside.len(), Ordering::AcqRel);
+        aside.merge_into(&mut rows, self.options.width, self.options.side);
+        std::mem::swap(out, &mut rows);
+        lock(&self.cut).spare.push(rows);
+        true
+    }
+
+    /// The part that is longest ahead, or the next one, if no learner takes it.
+    fn next_part(&self) -> Option<Taken> {
+        let mut pauses = 0;
+        loop {
+            let mut cut = lock(&self.cut);
+            if let Some(taken) = cut.ahead.pop_front() {
+                return Some(taken);
+            }
+            cut.helped &= pauses < PATIENCE && cut.next < self.cut_parts();
+            if !cut.helped {
+                return self.take_part(&mut cut);
+            }
+            drop(cut);
+            pause();
+            pauses += 1;
         }
     }
 
-    /// Gives a cut up after an error: its rows are dirty again and belong to the next one. Rows in `taken` had been
-    /// taken but were not made durable.
-    pub fn abandon_cut(&self, taken: impl IntoIterator<Item = Slot>) {
+    /// Takes a part ahead if a cut is in progress and not enough are waiting; whether it did. The caller holds no lease.
+    pub(super) fn help_cut(&self) -> bool {
+        let Some(mut cut) = try_lock(&self.cut).filter(|cut| cut.ahead.len() < PARTS_AHEAD) else {
+            return false;
+        };
+        let Some(taken) = self.take_part(&mut cut) else { return false };
+        cut.ahead.push_back(taken);
+        cut.helped = true;
+        true
+    }
+
+    fn take_part(&self, cut: &mut Cutting) -> Option<Taken> {
+        let per_stripe = self.parts_per_stripe();
+        let stripe = self.stripes.get(cut.next / per_stripe)?;
+        let part = cut.next % per_stripe;
+        cut.next += 1;
+        let mut rows = cut.spare.pop().unwrap_or_default();
+        rows.clear();
+        let mut stripe = lock(stripe);
+        stripe.take_pending(&self.index, part, &mut rows);
+        let aside = stripe.take_aside(part);
+        // Whoever waits comes first: this thread would have the lock again before it woke.
+        unlock_fair(stripe);
+        Some(Taken { rows, aside })
+    }
+
+    /// Gives the last cut up after an error: its rows, those that were taken too, are dirty again and belong to the next
+    /// one.
+    pub fn abandon_cut(&self) {
+        let mut cut = lock(&self.cut);
+        let ahead = std::mem::replace(&mut *cut, Cutting::none()).ahead;
+        self.aside.fetch_sub(ahead.iter().map(|taken| taken.aside.len()).sum(), Ordering::AcqRel);
         for stripe in &self.stripes {
-            let mut stripe = lock(stripe);
-            self.aside.fetch_sub(stripe.abandon_cut(), Ordering::AcqRel);
-        }
-        for slot in taken {
-            if let Some(stripe) = self.stripes.get(self.stripe_of(slot)) {
-                lock(stripe).mark_dirty(&self.index, slot);
-            }
+            self.aside.fetch_sub(lock(stripe).abandon_cut(), Ordering::AcqRel);
         }
     }
 
@@ -93,22 +174,5 @@ impl Table {
             let stripe = self.stripes.get(self.stripe_of(slot));
             stripe.is_some_and(|stripe| lock(stripe).restore(&self.index, slot, row, sides))
         })
-    }
-
-    /// Merges rows copied aside into the ascending rows of `out`. Their slots are disjoint.
-    fn merge(&self, out: &mut CutRows, aside: &Aside) {
-        let (width, side) = (self.options.width, self.options.side);
-        let pending = std::mem::take(out);
-        let both = pending.slots.iter().map(|&slot| (slot, true)).enumerate();
-        let mut order: Vec<_> =
-            both.chain(aside.slots.iter().map(|&slot| (slot, false)).enumerate()).collect();
-        order.sort_unstable_by_key(|&(_, (slot, _))| slot);
-        for (i, (slot, in_pending)) in order {
-            let (rows, sides) =
-                if in_pending { (&pending.rows, &pending.sides) } else { (&aside.rows, &aside.sides) };
-            out.slots.push(slot);
-            out.rows.extend_from_slice(&rows[i * width..(i + 1) * width]);
-            out.sides.extend_from_slice(&sides[i * side..(i + 1) * side]);
-        }
     }
 }

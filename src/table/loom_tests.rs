@@ -54,8 +54,7 @@ fn a_cut_is_exact_while_learning_goes_on() {
         let saver = thread::spawn(move || {
             let mut rows = CutRows::default();
             let mut seen = Vec::new();
-            for part in 0..other.cut_parts() {
-                other.take_cut(part, &mut rows);
+            while other.take_cut(&mut rows) {
                 seen.extend(rows.rows.iter().copied());
             }
             seen
@@ -64,6 +63,46 @@ fn a_cut_is_exact_while_learning_goes_on() {
         assert_eq!(saver.join().unwrap(), [1.0, 1.0]);
         assert_eq!(read_both(&table), (2.0, 2.0));
         assert_eq!(table.begin_cut(), 2);
+    });
+}
+
+#[test]
+fn a_cut_that_a_learner_helps_with_is_exact_and_in_order() {
+    loom::model(|| {
+        let table = table();
+        add_both(&table);
+        assert_eq!(table.begin_cut(), 2);
+        let other = Arc::clone(&table);
+        let saver = thread::spawn(move || {
+            let (mut rows, mut seen) = (CutRows::default(), Vec::new());
+            while other.take_cut(&mut rows) {
+                seen.extend(rows.slots.iter().copied().zip(rows.rows.iter().copied()));
+            }
+            seen
+        });
+        assert!(table.make_room());
+        add_both(&table);
+        assert_eq!(saver.join().unwrap(), [(0, 1.0), (64, 1.0)]);
+        assert_eq!(read_both(&table), (2.0, 2.0));
+        assert_eq!(table.begin_cut(), 2);
+    });
+}
+
+#[test]
+fn an_abandoned_cut_gives_back_what_it_took_while_learning_goes_on() {
+    loom::model(|| {
+        let table = table();
+        add_both(&table);
+        assert_eq!(table.begin_cut(), 2);
+        let other = Arc::clone(&table);
+        let saver = thread::spawn(move || {
+            other.take_cut(&mut CutRows::default());
+            other.abandon_cut();
+        });
+        table.lease_all().row_mut(Slot(64)).0[0] += 1.0;
+        saver.join().unwrap();
+        assert_eq!(table.begin_cut(), 2);
+        assert_eq!(read_both(&table), (1.0, 2.0));
     });
 }
 

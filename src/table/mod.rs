@@ -11,9 +11,11 @@
 //!
 //! *Cuts.* A checkpoint must see all rows as they were after one record, while learning goes on. [`Table::begin_cut`]
 //! marks the rows changed since the last cut as *pending*. Whoever first changes a pending row copies its old value
-//! aside; [`Table::take_cut`] collects, part by part, what is still pending and what was copied aside. The price
-//! is one bit test per changed row, and memory for at most a tenth of the rows: beyond it [`Table::make_room`] waits.
+//! aside; [`Table::take_cut`] collects, part by part, what is still pending and what was copied aside, and learners help it
+//! whenever they ask for room ([`Table::make_room`]). The price is one bit test per changed row, and memory for at most a tenth of the rows: beyond half of that [`Table::make_room`] slows
+//! learning down to the pace of the cut, beyond all of it waits.
 
+mod aside;
 mod cut;
 mod index;
 mod lease;
@@ -28,6 +30,7 @@ pub use single::SingleStripe;
 use crate::batch::{MAX_BUCKETS, Slot};
 pub use crate::optim::Init;
 use crate::sync::{AtomicUsize, Mutex, Ordering, lock};
+use cut::Cutting;
 use index::Index;
 use lease::Terms;
 use stripe::{ROWS_PER_WORD, Shape, Stripe};
@@ -79,6 +82,7 @@ pub struct Table {
     stripes: Box<[Mutex<Stripe>]>,
     shift: u32,
     aside: AtomicUsize,
+    cut: Mutex<Cutting>,
     /// A row never changed, where that is zeros, and its side column.
     fresh: Box<[f32]>,
 }
@@ -105,7 +109,8 @@ impl Table {
         let fresh = vec![0.0; width + options.side].into_boxed_slice();
         let index = Index::new(rows, Shape::new(&options).block)?;
         let (shift, aside) = (per_stripe.trailing_zeros(), AtomicUsize::new(0));
-        Ok(Self { options, index, stripes, shift, aside, fresh })
+        let cut = Mutex::new(Cutting::none());
+        Ok(Self { options, index, stripes, shift, aside, cut, fresh })
     }
 
     /// Shape and initial values.
@@ -165,18 +170,34 @@ impl Table {
         (self.options.rows as usize / 10).max(1024)
     }
 
-    /// Waits, at most 10 ms, while the cut in progress holds as many copies as it may. `true`: there is room. The
-    /// caller must hold no lease.
+    /// Whether there is room for more copies, to be asked before each run of records. Takes a part of the cut in progress, if
+    /// the thread that writes it has not enough of them waiting. While the cut holds more than half of what it may, waits for
+    /// it to hold less, the longer the more it holds, at most some 4 ms: so learning takes the cut's pace, in small steps,
+    /// while the other half is still there for when the cut is held up by the disk or the scheduler. `false`: there is none
+    /// yet. The caller must hold no lease.
     pub fn make_room(&self) -> bool {
-        for _ in 0..20 {
-            if self.aside.load(Ordering::Acquire) < self.aside_limit() {
-                return true;
+        let limit = self.aside_limit();
+        let ease = limit / 2;
+        let mut waited = 0;
+        loop {
+            let helped = self.help_cut();
+            let aside = self.aside.load(Ordering::Acquire);
+            if aside < ease || waited > aside.min(limit).saturating_sub(ease) * MOST_PAUSES / (limit - ease) {
+                return aside < limit;
             }
-            pause();
+            if helped {
+                waited += PAUSES_PER_PART;
+            } else {
+                pause();
+                waited += 1;
+            }
         }
-        false
     }
 }
+
+/// Pauses of [`Table::make_room`] when there is no room at all; how many a part that it takes stands for.
+const MOST_PAUSES: usize = 6;
+const PAUSES_PER_PART: usize = 3;
 
 /// Rows of a stripe but the last: a power of two.
 fn rows_per_stripe(rows: u64) -> u64 {

@@ -6,9 +6,12 @@
 //! one allocation, of which the system backs only what was used, so that growing copies nothing.
 //!
 //! The unit of the index is a *block*: one row, or as many consecutive ones as fill a cache line, so that the index never
-//! costs more than 4 bytes a line. Three bits a row, by position: *touched* (ever changed), *dirty* (changed since the last
-//! cut), *pending* (the cut in progress still needs this value).
+//! costs more than 4 bytes a line. Four bits a row, by position: *touched* (ever changed), *dirty* (changed since the last
+//! cut), *pending* (the cut in progress still needs this value), *taken* (the last cut has got it from here, so that it can
+//! be given back should the cut come to nothing).
 
+use super::aside::Aside;
+use super::cut::CutRows;
 use super::index::{Index, Place};
 use super::{Init, TableError, TableOptions, rows_per_stripe};
 use crate::batch::Slot;
@@ -25,9 +28,11 @@ const LINE_BYTES: usize = 64;
 /// Blocks of the index that share a bit that says whether there is any.
 const BLOCKS_PER_GROUP: usize = 64;
 
-/// Slots that a cut takes at a time, whole groups: what is copied aside for them is held until then, so this bounds how long
-/// learning can wait for room.
-pub(super) const SLOTS_PER_PART: usize = 1 << 13;
+/// Most slots that a cut takes at a time, under one lock, and most bytes of rows: this bounds how long a lease waits for it,
+/// to half a millisecond, and what the cut holds. Far smaller parts would make the cut slow: a learner of wide records
+/// holds every stripe nearly all the time, and between two of its runs one part is taken. Whole groups, at least one.
+const SLOTS_PER_PART: usize = 1 << 13;
+const BYTES_PER_PART: usize = 1 << 20;
 
 #[derive(Debug, Clone, Copy, Default, Pod, Zeroable)]
 #[repr(C)]
@@ -35,6 +40,7 @@ struct Flags {
     touched: u64,
     dirty: u64,
     pending: u64,
+    taken: u64,
 }
 
 #[derive(Debug)]
@@ -55,7 +61,7 @@ pub(super) struct Stripe {
     base: usize,
     sides: Box<[f32]>,
     flags: Box<[Flags]>,
-    /// By part: [`SLOTS_PER_PART`] slots.
+    /// By part: [`Shape::slots_per_part`] slots.
     aside: Box<[Aside]>,
 }
 
@@ -82,14 +88,13 @@ impl Shape {
     pub(super) fn slots_per_group(self) -> usize {
         BLOCKS_PER_GROUP << self.block
     }
-}
 
-/// Old values of rows that changed while a cut still needed them; `[n]` slots, `[n, width]` rows, `[n, side]` sides.
-#[derive(Debug, Default)]
-pub(super) struct Aside {
-    pub(super) slots: Vec<u32>,
-    pub(super) rows: Vec<f32>,
-    pub(super) sides: Vec<f32>,
+    /// Slots of a part of a cut: a power of two.
+    pub(super) fn slots_per_part(self) -> usize {
+        let bytes = (self.width + self.side) * 4;
+        let slots = (BYTES_PER_PART / bytes).next_power_of_two() / 2;
+        slots.clamp(self.slots_per_group(), SLOTS_PER_PART)
+    }
 }
 
 impl Stripe {
@@ -117,7 +122,7 @@ impl Stripe {
             sides: bytemuck::allocation::try_zeroed_slice_box(places * shape.side).map_err(memory)?,
             flags: bytemuck::allocation::try_zeroed_slice_box(places.div_ceil(ROWS_PER_WORD))
                 .map_err(memory)?,
-            aside: (0..rows.div_ceil(SLOTS_PER_PART)).map(|_| Aside::default()).collect(),
+            aside: (0..rows.div_ceil(shape.slots_per_part())).map(|_| Aside::default()).collect(),
         })
     }
 
@@ -229,11 +234,10 @@ impl Stripe {
     #[cold]
     fn copy_aside(&mut self, position: usize, slot: Slot) {
         let (place, side) = (self.at(position), self.side_at(position));
-        let part = self.offset(slot).unwrap_or_default() / SLOTS_PER_PART;
-        let Some(aside) = self.aside.get_mut(part) else { return };
-        aside.slots.push(slot.0);
-        aside.rows.extend_from_slice(&self.floats[place]);
-        aside.sides.extend_from_slice(&self.sides[side]);
+        let part = self.offset(slot).unwrap_or_default() / self.shape.slots_per_part();
+        if let Some(aside) = self.aside.get_mut(part) {
+            aside.push(slot, &self.floats[place], &self.sides[side]);
+        }
     }
 
     /// What was copied aside of a part.
@@ -297,7 +301,7 @@ impl Stripe {
         let mut rows = 0;
         for flags in self.used_flags_mut() {
             flags.pending = flags.dirty;
-            flags.dirty = 0;
+            (flags.dirty, flags.taken) = (0, 0);
             rows += u64::from(flags.pending.count_ones());
         }
         rows
@@ -308,38 +312,36 @@ impl Stripe {
         self.rows.div_ceil(self.shape.slots_per_group())
     }
 
-    /// Appends the pending rows of `groups` to `out`, in ascending order of slots; they are pending no longer.
-    pub(super) fn take_pending(&mut self, index: &Index, groups: Range<usize>, out: &mut Aside) {
+    /// Appends the pending rows of a part to `out`, in ascending order of slots; they are pending no longer.
+    pub(super) fn take_pending(&mut self, index: &Index, part: usize, out: &mut CutRows) {
         let from = out.slots.len();
+        let groups = self.shape.slots_per_part() / self.shape.slots_per_group();
+        let groups = part * groups..(part + 1) * groups;
         for (slot, position) in self.settled(index, groups) {
             if self.flags[position / ROWS_PER_WORD].pending & bit(position) != 0 {
                 out.slots.push(slot.0);
-                out.rows.extend_from_slice(self.row(position));
-                out.sides.extend_from_slice(self.side(position));
+                // Neighbours by slot lie anywhere: one after the other each would miss the caches.
+                self.row(position).first().into_iter().chain(self.side(position).first()).for_each(prefetch);
             }
         }
-        for &slot in &out.slots[from..] {
-            if let Some(place) = index.find(Slot(slot)) {
-                let position = place.position();
-                self.flags[position / ROWS_PER_WORD].pending &= !bit(position);
-            }
+        for i in from..out.slots.len() {
+            let Some(place) = index.find(Slot(out.slots[i])) else { continue };
+            let position = place.position();
+            out.rows.extend_from_slice(self.row(position));
+            out.sides.extend_from_slice(self.side(position));
+            let flags = &mut self.flags[position / ROWS_PER_WORD];
+            flags.pending &= !bit(position);
+            flags.taken |= bit(position);
         }
     }
 
-    /// Undoes a cut: rows that are still pending are dirty again. Rows copied aside changed since, so they are
-    /// dirty already; returns how many these were.
+    /// Undoes a cut: rows that are still pending or were taken are dirty again. Rows copied aside changed since, so they
+    /// are dirty already; returns how many are held.
     pub(super) fn abandon_cut(&mut self) -> usize {
         for flags in self.used_flags_mut() {
-            flags.dirty |= std::mem::take(&mut flags.pending);
+            flags.dirty |= std::mem::take(&mut flags.pending) | std::mem::take(&mut flags.taken);
         }
-        self.aside.iter_mut().map(|aside| std::mem::take(aside).slots.len()).sum()
-    }
-
-    /// Marks a row dirty without changing it.
-    pub(super) fn mark_dirty(&mut self, index: &Index, slot: Slot) {
-        if let Some(position) = index.find(slot).map(Place::position) {
-            self.flags[position / ROWS_PER_WORD].dirty |= bit(position);
-        }
+        self.aside.iter_mut().map(|aside| std::mem::take(aside).len()).sum()
     }
 }
 

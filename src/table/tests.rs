@@ -16,12 +16,11 @@ fn add(table: &Table, slot: u32, value: f32) {
 fn cut(table: &Table) -> CutRows {
     let expected = table.begin_cut();
     let mut all = CutRows::default();
-    for part in 0..table.cut_parts() {
-        let mut rows = CutRows::default();
-        table.take_cut(part, &mut rows);
-        all.slots.extend(rows.slots);
-        all.rows.extend(rows.rows);
-        all.sides.extend(rows.sides);
+    let mut rows = CutRows::default();
+    while table.take_cut(&mut rows) {
+        all.slots.extend_from_slice(&rows.slots);
+        all.rows.extend_from_slice(&rows.rows);
+        all.sides.extend_from_slice(&rows.sides);
     }
     assert_eq!(all.slots.len() as u64, expected);
     all
@@ -93,8 +92,7 @@ fn rows_changed_during_a_cut_are_stored_with_their_old_values() {
     }
     let mut rows = CutRows::default();
     let mut seen = Vec::new();
-    for part in 0..table.cut_parts() {
-        table.take_cut(part, &mut rows);
+    while table.take_cut(&mut rows) {
         seen.extend(rows.slots.iter().copied().zip(rows.rows.chunks(2).map(|row| row[0])));
     }
     assert_eq!(seen, [(5, 1.0), (6, 1.0), (130, 1.0)]);
@@ -109,11 +107,83 @@ fn an_abandoned_cut_loses_nothing() {
     }
     table.begin_cut();
     let mut taken = CutRows::default();
-    table.take_cut(0, &mut taken);
+    assert!(table.take_cut(&mut taken));
     add(&table, 199, 1.0);
-    table.abandon_cut(taken.slots.iter().map(|&slot| Slot(slot)));
+    assert!(!taken.slots.is_empty());
+    table.abandon_cut();
     assert_eq!(cut(&table).slots, (0..200).collect::<Vec<_>>());
     assert!(table.make_room());
+}
+
+#[test]
+fn a_cut_that_learners_help_with_is_exact_and_in_order() {
+    let table = table(1 << 20, 1, Init::Zeros);
+    let slots: Vec<u32> = (0..1 << 20).step_by(37).collect();
+    slots.iter().for_each(|&slot| add(&table, slot, 1.0));
+    assert_eq!(table.begin_cut(), slots.len() as u64);
+    let (mut rows, mut seen) = (CutRows::default(), Vec::new());
+    for round in 0.. {
+        slots.iter().skip(round % 50).step_by(50).for_each(|&slot| add(&table, slot, 1.0));
+        // More often than parts may wait, then not at all.
+        (0..round % 7).for_each(|_| assert!(table.make_room()));
+        if !table.take_cut(&mut rows) {
+            break;
+        }
+        assert!(rows.rows.iter().all(|&row| row == 1.0), "as it was at the cut");
+        seen.extend_from_slice(&rows.slots);
+    }
+    assert_eq!(seen, slots);
+    assert!(!table.take_cut(&mut rows) && rows.slots.is_empty());
+    assert_eq!(cut(&table).slots, slots, "each was changed meanwhile");
+}
+
+#[test]
+fn an_abandoned_cut_gives_back_what_learners_took_ahead() {
+    let table = table(1000, 1, Init::Zeros);
+    (0..200).for_each(|slot| add(&table, slot, 1.0));
+    table.begin_cut();
+    (0..200).step_by(2).for_each(|slot| add(&table, slot, 1.0));
+    assert!(table.make_room() && table.make_room());
+    let mut taken = CutRows::default();
+    assert!(table.take_cut(&mut taken));
+    table.abandon_cut();
+    assert!(!table.take_cut(&mut taken), "there is none");
+    assert!(table.make_room());
+    assert_eq!(table.aside.load(Ordering::Acquire), 0);
+    assert_eq!(cut(&table).slots, (0..200).collect::<Vec<_>>());
+}
+
+#[test]
+fn rows_taken_and_made_durable_stay_clean_when_the_next_cut_is_abandoned() {
+    let table = table(1000, 1, Init::Zeros);
+    (0..10).for_each(|slot| add(&table, slot, 1.0));
+    assert_eq!(cut(&table).slots.len(), 10);
+    add(&table, 700, 1.0);
+    assert_eq!(table.begin_cut(), 1);
+    table.abandon_cut();
+    assert_eq!(cut(&table).slots, [700]);
+}
+
+#[test]
+fn learning_is_slowed_down_before_there_is_no_room_and_stopped_when_there_is_none() {
+    let table = table(100_000, 1, Init::Zeros);
+    (0..20_000).for_each(|slot| add(&table, slot, 1.0));
+    table.begin_cut();
+    let time = |table: &Table| {
+        let start = std::time::Instant::now();
+        (table.make_room(), start.elapsed())
+    };
+    (0..4_999).for_each(|slot| add(&table, slot, 1.0));
+    assert!(time(&table).0);
+    (4_999..9_999).for_each(|slot| add(&table, slot, 1.0));
+    (0..4).for_each(|_| assert!(table.make_room())); // takes as many parts as may wait
+    let (room, waited) = time(&table);
+    assert!(room && waited.as_micros() >= 3000, "{waited:?}");
+    add(&table, 9_999, 1.0);
+    assert!(!time(&table).0, "a tenth of the rows is all there may be");
+    let mut rows = CutRows::default();
+    while table.take_cut(&mut rows) {}
+    assert!(time(&table).0);
 }
 
 #[test]
@@ -142,8 +212,7 @@ fn a_cut_of_stripes_in_several_parts_is_exact_and_in_order() {
     }
     let mut rows = CutRows::default();
     let mut seen = Vec::new();
-    for part in 0..table.cut_parts() {
-        table.take_cut(part, &mut rows);
+    while table.take_cut(&mut rows) {
         assert!(rows.rows.iter().all(|&row| row == 1.0), "as it was at the cut");
         seen.extend_from_slice(&rows.slots);
     }

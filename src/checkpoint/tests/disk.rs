@@ -27,6 +27,7 @@ pub(super) enum Plan {
 #[derive(Debug)]
 pub(super) struct Disk {
     state: Mutex<State>,
+    ahead: bool,
 }
 
 #[derive(Debug)]
@@ -40,20 +41,31 @@ struct State {
     renamed: Vec<PathBuf>,
 }
 
+impl State {
+    fn new(plan: Plan) -> Self {
+        Self { plan, count: 0, hit: false, unsynced: BTreeSet::new(), renamed: Vec::new() }
+    }
+}
+
 fn temporary(path: &Path) -> PathBuf {
     PathBuf::from(format!("{}.tmp", path.display()))
 }
 
 impl Disk {
     pub(super) fn new(plan: Plan) -> Arc<Self> {
-        let state = State { plan, count: 0, hit: false, unsynced: BTreeSet::new(), renamed: Vec::new() };
-        Arc::new(Self { state: Mutex::new(state) })
+        Arc::new(Self { state: Mutex::new(State::new(plan)), ahead: false })
+    }
+
+    /// One on which even small files have columns that are written ahead.
+    pub(super) fn ahead(plan: Plan) -> Arc<Self> {
+        Arc::new(Self { state: Mutex::new(State::new(plan)), ahead: true })
     }
 
     pub(super) fn storage(self: &Arc<Self>, folder: &Path) -> Storage {
         let disk = Arc::clone(self);
         let hook: Hook = Arc::new(move |operation, path: &Path| disk.step(operation, path));
-        Storage::with_hook(folder, hook)
+        let storage = Storage::with_hook(folder, hook);
+        if self.ahead { storage.gathering(16) } else { storage }
     }
 
     /// Replaces the plan; operations are counted from here.

@@ -1,5 +1,6 @@
 //! Tests of model folders: a small model beside which a plain map keeps what it must hold.
 
+mod columns;
 mod disk;
 mod faults;
 mod folder;
