@@ -182,6 +182,15 @@ impl Drop for Keep<'_> {
     }
 }
 
+/// Ends the feeding, also where a test fails: a scope waits for its threads.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Sends records of all partitions until `stop` is set and there are enough. Returns how many each partition has.
 fn feed(
     broker: &Broker,
@@ -265,6 +274,7 @@ fn two_members(protocol: &str, seed: u64) {
             };
             feed(&broker, &topic, PARTITIONS, record, &stop)
         });
+        let ending = Stop(&stop);
         let mut chaos = Chaos::new(&broker, &scene, lines, seed);
         std::thread::sleep(Duration::from_secs(3));
         for n in 0..faults().div_ceil(3) {
@@ -273,7 +283,7 @@ fn two_members(protocol: &str, seed: u64) {
             let pick = if n < 4 { [0, 1, 3, 4][n] } else { chaos.dice.roll(5) as usize };
             chaos.fault(any[pick]);
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(ending);
         let sent = feeder.join().unwrap();
         chaos.end(&topic, &[sent as i64; PARTITIONS as usize]);
         sent
@@ -336,6 +346,7 @@ fn a_member_alone_ends_with_the_bits_of_a_run_that_nothing_ever_happened_to() {
         let record = |_, n: usize| all[n % all.len()].to_owned();
         let (topic, stop) = (&topic, &stop);
         let feeder = scope.spawn(move || feed(broker, topic, 1, record, stop));
+        let ending = Stop(stop);
         let mut chaos = Chaos::new(broker, &scene, vec![line], 7);
         std::thread::sleep(Duration::from_secs(2));
         for n in 0..faults().div_ceil(3) {
@@ -343,7 +354,7 @@ fn a_member_alone_ends_with_the_bits_of_a_run_that_nothing_ever_happened_to() {
             let pick = if n < 4 { n } else { chaos.dice.roll(4) as usize };
             chaos.fault(any[pick]);
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(ending);
         let sent = feeder.join().unwrap();
         chaos.end(topic, &[sent as i64]);
         sent

@@ -106,6 +106,27 @@ fn members_of_several_learners_share_the_records() {
     share("learners", "--learners 2");
 }
 
+/// The group may still be at work on what it will be given when it has stopped asking.
+#[test]
+fn a_member_told_to_stop_while_it_joins_ends() {
+    let topic = fresh("joining");
+    broker().topic(&topic, 4);
+    send(&topic, 0..500);
+    let scene = Scene::new();
+    let line = |model: &str| train(&topic, &topic, &format!("-m {model} --checkpoint-every 100ms"));
+    let mut one = start(&scene, &line("one"), "one.log");
+    committed(&topic, &topic, 500);
+    for milliseconds in [0, 100, 200, 400] {
+        signal(&one, "STOP"); // nobody is given anything before it answers
+        let mut two = start(&scene, &line("two"), "two.log");
+        std::thread::sleep(Duration::from_secs(2));
+        signal(&one, "CONT");
+        std::thread::sleep(Duration::from_millis(milliseconds));
+        stop(&mut two, &scene, "two.log");
+    }
+    stop(&mut one, &scene, "one.log");
+}
+
 #[test]
 fn a_member_that_was_thought_dead_goes_back_to_its_last_commit() {
     let (topic, out) = (fresh("lost"), fresh("lost-out"));

@@ -165,7 +165,7 @@ impl Broker {
         config.set("group.id", "reader").set("enable.auto.commit", "false");
         config.set("isolation.level", "read_committed").set("enable.partition.eof", "true");
         let reader: BaseConsumer = config.create().unwrap();
-        let metadata = reader.fetch_metadata(Some(topic), CALL).unwrap();
+        let metadata = again(|| reader.fetch_metadata(Some(topic), CALL));
         let mut all = Vec::new();
         for partition in metadata.topics()[0].partitions() {
             let mut list = TopicPartitionList::new();
@@ -196,11 +196,23 @@ impl Broker {
         let reader: BaseConsumer = config.create().unwrap();
         let mut list = TopicPartitionList::new();
         list.add_partition_range(topic, 0, partitions - 1);
-        let list = reader.committed_offsets(list, CALL).unwrap();
+        let list = again(|| reader.committed_offsets(list.clone(), CALL));
         list.elements()
             .iter()
             .map(|element| element.offset().to_raw().filter(|raw| *raw >= 0).unwrap_or(-1))
             .collect()
+    }
+}
+
+/// A call that a broker which has just started may not answer yet.
+fn again<T>(mut call: impl FnMut() -> Result<T, KafkaError>) -> T {
+    let began = Instant::now();
+    loop {
+        match call() {
+            Ok(answer) => return answer,
+            Err(error) => assert!(began.elapsed() < 3 * CALL, "{error}"),
+        }
+        thread::sleep(Duration::from_millis(100));
     }
 }
 

@@ -20,6 +20,10 @@ use rdkafka::types::RDKafkaRespErr;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long leaving may take.
+const LEAVE: Duration = Duration::from_secs(10);
 
 /// What the group asks for.
 #[derive(Debug)]
@@ -166,14 +170,23 @@ impl ConsumerContext for Context {
         }
         let assigned = error == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         if self.closing.load(Ordering::Acquire) {
-            if !assigned && let Err(error) = let_go(consumer, partitions) {
-                tracing::debug!("partitions could not be let go of: {error}");
+            let answered = if assigned { take_none(consumer) } else { let_go(consumer, partitions) };
+            if let Err(error) = answered {
+                tracing::debug!("leaving the group: {error}");
             }
             return;
         }
         let list = Partition::list(partitions);
         let event = if assigned { Event::Assigned(list) } else { Event::Revoked(list) };
         lock(&self.events).push_back(event);
+    }
+}
+
+/// Answers an assignment that nobody wants any more: the client waits for an answer, at its end too.
+fn take_none(consumer: &BaseConsumer<Context>) -> KafkaResult<()> {
+    match consumer.rebalance_protocol() {
+        RebalanceProtocol::Cooperative => consumer.incremental_assign(&TopicPartitionList::new()),
+        RebalanceProtocol::Eager | RebalanceProtocol::None => consumer.assign(&TopicPartitionList::new()),
     }
 }
 
@@ -264,9 +277,10 @@ impl Member {
         if self.is_lost() { None } else { metadata }
     }
 
-    /// Nobody will handle events any more: what the client still waits for, `leaving` and what it has told since, is
-    /// answered here and now. All else it asks at its end.
-    pub(super) fn close(&self, leaving: &[Partition]) {
+    /// Leaves the group. Nobody will handle events any more: what the client still waits for, `leaving` and what it has told
+    /// since, is answered here and now, all else it asks at its end as it asks. A client that does not come to an end in time
+    /// is left to the end of the process: a member that was told to stop must stop.
+    pub(super) fn close(self: &Arc<Self>, leaving: &[Partition]) {
         self.consumer.context().closing.store(true, Ordering::Release);
         lock(&self.owned).clear();
         let mut answers = Vec::new();
@@ -278,11 +292,59 @@ impl Member {
                 Event::Revoked(partitions) => {
                     let_go(&self.consumer, &Partition::without_offsets(&partitions))
                 }
-                Event::Assigned(_) => self.assign(&[]),
+                Event::Assigned(_) => take_none(&self.consumer),
             });
         }
+        answers.push(self.consumer.close_queue());
         for error in answers.into_iter().filter_map(Result::err) {
             tracing::debug!("leaving the group: {error}");
         }
+        let began = Instant::now();
+        while !self.consumer.closed() {
+            if began.elapsed() > LEAVE {
+                tracing::warn!(group = self.group, "the group does not answer; leaving without its word");
+                std::mem::forget(Arc::clone(self));
+                return;
+            }
+            self.consumer.poll(Duration::from_millis(100));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rdkafka::ClientConfig;
+    use rdkafka::mocking::MockCluster;
+    use std::sync::mpsc;
+
+    /// The group gives partitions to a member that nobody polls for any more.
+    fn closes(protocol: &str) {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("t", 2, 1).unwrap();
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", cluster.bootstrap_servers()).set("group.id", "g");
+        config.set("partition.assignment.strategy", protocol);
+        let consumer = config.create_with_context(Context::new(&Metrics::default())).unwrap();
+        let member = Member::new(consumer, "g");
+        member.consumer().subscribe(&["t"]).unwrap();
+        let began = Instant::now();
+        // Members are counted when the client has been told of its part, and the call for it waits in its queue.
+        while member.consumer().group_metadata().is_none() || began.elapsed() < Duration::from_secs(5) {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        member.close(&[]);
+        let (done, closed) = mpsc::channel();
+        std::thread::spawn(move || {
+            drop(member);
+            done.send(()).unwrap();
+        });
+        closed.recv_timeout(Duration::from_secs(20)).expect("the client never closes");
+    }
+
+    #[test]
+    fn a_member_closes_that_was_given_partitions_when_it_had_stopped_asking() {
+        closes("range");
+        closes("cooperative-sticky");
     }
 }
