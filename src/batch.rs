@@ -200,6 +200,11 @@ impl Batch {
         self.row_id = Some(start..self.ids.len());
     }
 
+    /// Whether the row being built has an id.
+    pub(crate) fn has_id(&self) -> bool {
+        self.row_id.is_some()
+    }
+
     /// Sets the weight of the row being built.
     pub(crate) fn set_weight(&mut self, weight: f32) {
         self.row_weight = weight;

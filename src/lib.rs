@@ -40,6 +40,8 @@
 //! |---|---|
 //! | records one at a time, in a job of your own | [`Model`]; `examples/ingest.rs`, `examples/resume.rs` |
 //! | a stream to be parsed by many threads, with checkpoints, predictions and dead letters | [`Engine`] over a [`record::Source`]: [`source::LinesSource`] or your own (`examples/custom_source.rs`) |
+//! | topics of a Kafka cluster, each record once | [`Engine`] over a `source::KafkaSource`, with a `sink::KafkaPublisher` |
+//! | a run to be watched | `metrics::Metrics` by `Engine::with_metrics`, and `serve::Server` for Prometheus and probes |
 //! | a model of your own that wants fixed-size vectors of feature dicts | [`FlexiHashEmbedding`]; `examples/embed_dicts.rs` |
 //! | hashed batches already, or other wiring | [`Learner`] on a [`batch::Batch`] |
 //!
@@ -48,12 +50,15 @@
 //!
 //! # Features of the crate
 //!
-//! `pipeline`: sources, sinks, checkpoints and the engine. `cli` (default): `pipeline` and the command. Without both, the
-//! core is left: records, hash, table, optimizers, heads, learner, embedding.
+//! `pipeline`: sources, sinks, checkpoints and the engine. `serve`: metrics and probes over HTTP. `kafka`
+//! (default): topics in and out on top of `pipeline`; `kafka-ssl`: with TLS and SASL. `cli` (default): the command, and `serve`. Without these the core is left: records, hash, table,
+//! optimizers, heads, learner, embedding.
 #![cfg_attr(not(feature = "pipeline"), allow(rustdoc::broken_intra_doc_links))]
 
 // ground
 pub mod sync;
+#[cfg(feature = "pipeline")]
+pub mod metrics;
 #[allow(unsafe_code, reason = "the one module that may: instructions the language has no word for")]
 pub mod kernel;
 
@@ -82,6 +87,8 @@ pub mod learner;
 pub mod checkpoint;
 #[cfg(feature = "pipeline")]
 pub mod sink;
+#[cfg(feature = "serve")]
+pub mod serve;
 
 // wiring
 #[cfg(feature = "pipeline")]

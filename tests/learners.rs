@@ -9,11 +9,14 @@ use flexihash::config::Every;
 use flexihash::engine::{EngineError, EngineOptions, Finished, Observer, Outputs, Status};
 use flexihash::learner::{HeadKind, Learned, LearnerOptions, Learning, Mode};
 use flexihash::optim::{LearningRate, OptimizerKind, OptimizerOptions};
+use flexihash::record::{Fetch, Position, Positions, RecordBatch, Source, SourceError};
+use flexihash::sink::PublishError;
 use flexihash::source::{LinesOptions, LinesSource};
 use flexihash::{Engine, HashKey, Model, ModelFlags, sink::LinesSink};
 use std::io::Write as _;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use stream::{Stream, checksum, flights};
 
 #[test]
@@ -91,7 +94,7 @@ fn run(folder: &Path, options: EngineOptions, stop_after: u64) -> Result<Finishe
     };
     let kept = writer.manifest().map_or(0, |m| m.progress.outputs.values().copied().next().unwrap_or(0));
     let predictions = LinesSink::open(&folder.join("predictions"), kept).unwrap();
-    let outputs = Outputs { predictions: Some(predictions), dead_letters: None };
+    let outputs = Outputs { predictions: Some(predictions), dead_letters: None, ..Outputs::default() };
     let lines = LinesOptions { batch_bytes: 8 << 10, ..LinesOptions::default() };
     let source = LinesSource::open(&[folder.join("lines")], lines).unwrap();
     let stop = AtomicBool::new(false);
@@ -144,6 +147,106 @@ fn too_many_bad_records_end_the_run_with_every_good_one_so_far_learned_once() {
     let model = Model::load(&mut generation, &HashKey::default()).unwrap();
     assert!(model.learner().counters().examples > 10_000);
     assert_eq!(occurrences(&model), 4.0 * model.learner().counters().examples as f64);
+}
+
+const PARTITIONS: [&str; 2] = ["t[0]", "t[1]"];
+
+/// Lines as two partitions by turns. Every few batches the one whose turn it is is wanted elsewhere, and comes back later.
+struct Partitions {
+    lines: std::vec::IntoIter<String>,
+    at: [Position; 2],
+    batches: usize,
+    durable: Positions,
+    leaving: usize,
+    released: Arc<AtomicU64>,
+    /// Batches after which others have all partitions.
+    lost_after: usize,
+}
+
+impl Source for Partitions {
+    fn resume(&mut self, _: &Positions) -> Result<(), SourceError> {
+        Ok(())
+    }
+
+    fn fetch(&mut self, batch: &mut RecordBatch) -> Result<Fetch, SourceError> {
+        let turn = self.batches % 2;
+        batch.reset(&Arc::from(PARTITIONS[turn]), 0, self.at[turn]);
+        self.batches += 1;
+        if self.batches > self.lost_after {
+            return Ok(Fetch::Lost);
+        }
+        if self.batches.is_multiple_of(7) {
+            self.leaving = turn;
+            batch.leave(vec![PARTITIONS[turn].to_owned()]);
+            return Ok(Fetch::Drain);
+        }
+        for line in self.lines.by_ref().take(100) {
+            let at = self.at[turn];
+            let after = Position { lines: at.lines + 1, offset: at.offset + 1 };
+            batch.push(line.as_bytes(), line.len() as u64, at, after);
+            self.at[turn] = after;
+        }
+        Ok(if batch.is_empty() { Fetch::End } else { Fetch::Records })
+    }
+
+    fn acknowledge(&mut self, positions: &Positions) -> Result<(), SourceError> {
+        self.durable = positions.clone();
+        Ok(())
+    }
+
+    fn release(&mut self) -> Result<(), SourceError> {
+        let name = PARTITIONS[self.leaving];
+        assert_eq!(self.durable.of(name), self.at[self.leaving], "let go before all of it was durable");
+        self.released.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// Runs three learners over partitions that come and go; also says how often one was let go.
+fn run_partitions(folder: &Path, lost_after: usize) -> (Result<Finished, EngineError>, u64) {
+    let writer = Writer::create_or_open(folder.join("model"), 2).unwrap();
+    let model = Model::new(&counting(), &HashKey::default()).unwrap();
+    let lines: Vec<String> = counted_lines().lines().take(10_000).map(str::to_owned).collect();
+    let released = Arc::new(AtomicU64::new(0));
+    let source = Partitions {
+        lines: lines.into_iter(),
+        at: [Position::default(); 2],
+        batches: 0,
+        durable: Positions::default(),
+        leaving: 0,
+        released: Arc::clone(&released),
+        lost_after,
+    };
+    let engine = Engine::new(model, learners(3), Outputs::default(), Some(writer));
+    let finished = engine.run(Box::new(source), &AtomicBool::new(false), &mut ());
+    (finished, released.load(Ordering::Relaxed))
+}
+
+fn saved(folder: &Path) -> Model {
+    let mut generation = Writer::create_or_open(folder.join("model"), 2).unwrap().latest().unwrap().unwrap();
+    Model::load(&mut generation, &HashKey::default()).unwrap()
+}
+
+#[test]
+fn a_partition_leaves_when_all_learners_have_made_it_durable() {
+    let folder = tempfile::tempdir().unwrap();
+    let (finished, released) = run_partitions(folder.path(), usize::MAX);
+    let finished = finished.unwrap();
+    assert_eq!((finished.summary.examples, released), (10_000, 16));
+    assert_eq!(occurrences(&finished.model), 40_000.0);
+    assert_eq!(occurrences(&saved(folder.path())), 40_000.0);
+}
+
+#[test]
+fn nothing_is_saved_after_partitions_are_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    // The 49th batch is a drain, after 4200 records; the 200 after it are nobody's.
+    let (finished, released) = run_partitions(folder.path(), 51);
+    assert!(matches!(finished, Err(EngineError::Publish(PublishError::Lost))), "{finished:?}");
+    assert_eq!(released, 7);
+    let model = saved(folder.path());
+    assert_eq!(model.learner().counters().examples, 4200);
+    assert_eq!(occurrences(&model), 4.0 * 4200.0);
 }
 
 #[test]

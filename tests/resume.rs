@@ -4,6 +4,7 @@
 //! summary without its times.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::disallowed_methods, reason = "test data need not be durable")]
+#![allow(clippy::print_stdout, reason = "how often it was stopped")]
 
 mod support;
 
@@ -131,6 +132,7 @@ fn a_signal_at_any_moment_is_as_if_it_had_never_come() {
 }
 
 /// Stops a run of each scene; on a fast machine, whose runs end early, again until `enough` signals came in time.
+#[allow(clippy::print_stdout, reason = "how many is a matter of timing")]
 fn stop_in_each(scenes: &[(&'static str, &'static str)], records: &[u8], signals: &[&str], enough: usize) {
     let (mut dice, mut stops) = (Dice(7), 0);
     for (scene, (inputs, options)) in scenes.iter().cycle().take(50 * scenes.len()).enumerate() {

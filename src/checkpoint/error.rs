@@ -63,6 +63,25 @@ pub enum CheckpointError {
         /// The newest older generation that is whole, if there is one.
         older: Option<u64>,
     },
+    /// The commit point names a generation that the folder does not hold.
+    #[error(
+        "{}: generation {wanted} was committed, but the folder holds {found:?}: was an older copy put in its place?",
+        path.display()
+    )]
+    NoGeneration {
+        /// The folder.
+        path: PathBuf,
+        /// The generation that was committed.
+        wanted: u64,
+        /// The generations that are there.
+        found: Vec<u64>,
+    },
+    /// A file that should hold a member's id and holds something else.
+    #[error("{}: expected 32 hexadecimal digits", path.display())]
+    NotAnId {
+        /// The file.
+        path: PathBuf,
+    },
     /// The generation has no table of this name.
     #[error("the model has no table {name:?}")]
     NoTable {

@@ -49,6 +49,7 @@
 //! |---|---|
 //! | `LOCK` | held (`flock`) by the process that trains; its text says who: `pid 1234` |
 //! | `hash.key` | 32 hexadecimal digits and a line end; mode 0600 |
+//! | `member.id` | 32 hexadecimal digits and a line end: what the model is called in its consumer group, if it ever was in one |
 //! | `gGGGGGGGGGG.manifest.json` | the manifest of generation G, 10 digits |
 //! | `gGGGGGGGGGG.T.rows.safetensors` | rows of table T (its place in the manifest, from 0) that changed in G |
 //! | `fGGGGGGGGGG-HHHHHHHHHH.T.rows.safetensors` | rows of table T from the generations G to H, folded together |
@@ -66,6 +67,7 @@
 //! `side` is not 0, `sides` F32 `[n, side]`; all finite. A row is what the last file of the chain that has it says; a
 //! row that no file has holds its initial values. The newest manifest is the model.
 
+mod back;
 mod columns;
 mod error;
 mod fold;

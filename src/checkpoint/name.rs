@@ -14,6 +14,8 @@ pub(super) enum Name {
     Lock,
     /// The hash key.
     Key,
+    /// What the model is called in its group.
+    Id,
     /// The manifest of a generation.
     Manifest(u64),
     /// Small tensors of a generation.
@@ -29,6 +31,7 @@ impl fmt::Display for Name {
         match self {
             Self::Lock => f.write_str("LOCK"),
             Self::Key => f.write_str("hash.key"),
+            Self::Id => f.write_str("member.id"),
             Self::Manifest(generation) => write!(f, "g{generation:010}.manifest.json"),
             Self::State(generation) => write!(f, "g{generation:010}.state.safetensors"),
             Self::Rows { generation, table } => write!(f, "g{generation:010}.{table}.rows.safetensors"),
@@ -45,6 +48,7 @@ impl Name {
         let parsed = match name {
             "LOCK" => Self::Lock,
             "hash.key" => Self::Key,
+            "member.id" => Self::Id,
             _ => Self::numbered(name)?,
         };
         (parsed.to_string() == name).then_some(parsed)
@@ -98,6 +102,7 @@ mod tests {
         let names = [
             Name::Lock,
             Name::Key,
+            Name::Id,
             Name::Manifest(7),
             Name::State(u64::MAX),
             Name::Rows { generation: 12_345_678_901, table: 3 },

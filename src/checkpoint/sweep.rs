@@ -61,7 +61,7 @@ impl Sweep<'_> {
             None => false,
             Some(_) if self.in_work.contains(whole) => false,
             Some(_) if whole != name => true,
-            Some(Name::Lock | Name::Key | Name::Manifest(_)) => false,
+            Some(Name::Lock | Name::Key | Name::Id | Name::Manifest(_)) => false,
             Some(_) => needed.is_some_and(|needed| !needed.contains(whole)),
         }
     }

@@ -68,12 +68,12 @@ pub struct Snapshot {
 /// Writes a model folder. Holds its lock.
 #[derive(Debug)]
 pub struct Writer {
-    folder: ModelDir,
-    storage: Storage,
+    pub(super) folder: ModelDir,
+    pub(super) storage: Storage,
     keep: usize,
     pub(super) max_deltas: usize,
-    current: Option<Manifest>,
-    next: u64,
+    pub(super) current: Option<Manifest>,
+    pub(super) next: u64,
     folding: Option<Folding>,
     folded: Vec<Folded>,
     /// Held until the folding thread is gone: fields are dropped after [`Writer::drop`].
@@ -242,7 +242,7 @@ impl Writer {
         Ok(())
     }
 
-    fn sweep(&self, keep: usize) {
+    pub(super) fn sweep(&self, keep: usize) {
         let folding = self.folding.iter().flat_map(|folding| folding.outputs.iter().cloned());
         let folded = self.folded.iter().map(|folded| folded.file().to_owned());
         let in_work = folding.chain(folded).collect();

@@ -1,5 +1,7 @@
 //! Options from a TOML file: the same names as the flags, in one flat table.
 
+#[cfg(feature = "kafka")]
+use super::KafkaFlags;
 use super::{ConfigError, ModelFlags, RunFlags};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,6 +15,9 @@ pub struct ConfigFile {
     pub model: ModelFlags,
     /// Of the run.
     pub run: RunFlags,
+    /// Of a run that reads topics.
+    #[cfg(feature = "kafka")]
+    pub kafka: KafkaFlags,
 }
 
 impl ConfigFile {
@@ -27,7 +32,14 @@ impl ConfigFile {
         let table: Map<String, Value> = toml::from_str(text).map_err(|error| error.to_string())?;
         let (model_names, run_names) = (names::<ModelFlags>(), names::<RunFlags>());
         let (mut model, mut run) = (Map::new(), Map::new());
+        #[cfg(feature = "kafka")]
+        let (kafka_names, mut kafka) = (names::<KafkaFlags>(), Map::new());
         for (key, value) in table {
+            #[cfg(feature = "kafka")]
+            if kafka_names.contains_key(&key) {
+                kafka.insert(key, value);
+                continue;
+            }
             if model_names.contains_key(&key) {
                 model.insert(key, value);
             } else if run_names.contains_key(&key) {
@@ -38,7 +50,12 @@ impl ConfigFile {
                 ));
             }
         }
-        Ok(Self { model: decode(model)?, run: decode(run)? })
+        Ok(Self {
+            model: decode(model)?,
+            run: decode(run)?,
+            #[cfg(feature = "kafka")]
+            kafka: decode(kafka)?,
+        })
     }
 }
 

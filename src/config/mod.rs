@@ -1,17 +1,21 @@
 //! One typed description of a run, composed of each module's own options.
 //!
-//! Every option exists once, as an optional field of [`ModelFlags`] (what a model is bound to) or [`RunFlags`] (what may
-//! differ from run to run). The command line and the TOML file fill the same structs; flags win over the file, defaults
+//! Every option exists once, as an optional field of [`ModelFlags`] (what a model is bound to), [`RunFlags`] (what may
+//! differ from run to run) or `KafkaFlags` (a run that reads topics). The command line and the TOML file fill the same structs; flags win over the file, defaults
 //! come last, in [`ModelFlags::resolve`]. A model stores its resolved flags, so a contradiction at resume can be named by
 //! its option.
 
 mod every;
 mod file;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod model;
 mod run;
 
 pub use every::{Every, EveryError};
 pub use file::{ConfigFile, overlay};
+#[cfg(feature = "kafka")]
+pub use kafka::{KafkaFlags, Place};
 pub use model::{LossName, ModelConfig, ModelFlags};
 pub use run::RunFlags;
 

@@ -94,6 +94,9 @@ pub struct ModelFlags {
     /// Every top-level key but id, label and weight is a feature
     #[cfg_attr(feature = "cli", arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Features"))]
     pub flat: Option<bool>,
+    /// With --kafka: a message's headers are features, strings under this key
+    #[cfg_attr(feature = "cli", arg(long, value_name = "KEY", help_heading = "Features"))]
+    pub headers_as: Option<String>,
 }
 
 /// A model's options, all decided.
@@ -149,6 +152,7 @@ impl ModelFlags {
             id_field: Some(self.id_field.unwrap_or(parse.id_field)),
             features_field: Some(self.features_field.unwrap_or(parse.features_field)),
             flat: Some(self.flat.unwrap_or(parse.flat)),
+            headers_as: self.headers_as,
         }
     }
 
@@ -206,6 +210,9 @@ impl ModelFlags {
                 "has no effect on --learning-rate auto: give --optimizer or a rate",
             ));
         }
+        if self.headers_as.is_some() && matches!(self.hash, Some(HashKind::Mmh3 | HashKind::Modulo)) {
+            return Err(refuse("headers-as", "headers are strings, and this --hash takes integer ids only"));
+        }
         Ok(())
     }
 
@@ -256,6 +263,7 @@ impl ModelFlags {
             id_field: name(&self.id_field, defaults.id_field),
             features_field: name(&self.features_field, defaults.features_field),
             flat: self.flat.unwrap_or_default(),
+            headers_as: self.headers_as.clone(),
             labels: loss.labels(),
         };
         let mut names = vec![

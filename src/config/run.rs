@@ -27,6 +27,10 @@ pub struct RunFlags {
         arg(long, short = 'q', num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Output")
     )]
     pub quiet: Option<bool>,
+    /// Serve /metrics, /healthz and /readyz over HTTP here: PORT on loopback, or HOST:PORT
+    #[cfg(feature = "serve")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "ADDR", help_heading = "Output"))]
+    pub metrics_listen: Option<String>,
     /// Folder of the model
     #[cfg_attr(feature = "cli", arg(long, short = 'm', value_name = "DIR", help_heading = "Model"))]
     pub model: Option<PathBuf>,

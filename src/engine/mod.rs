@@ -13,6 +13,10 @@
 //! A cut travels behind the lines that belong to it, so a generation is saved only after its lines are durable. When
 //! the input ends, each stage ends when the one before it has; a stage that fails makes its neighbours end, and the
 //! first error is what the run reports.
+//!
+//! What is sent on at once goes with the lines. What is published (Kafka) waits for the cut it belongs to: the saver hands it to the [`Publisher`] after the generation
+//! is durable. A source whose partitions are wanted elsewhere asks for a drain: a batch with their names goes through all
+//! stages, the learner makes a cut at it and waits until that is published, and its return tells the reader so.
 
 mod learn;
 mod model;
@@ -28,8 +32,9 @@ pub use summary::{Summary, TaskSummary};
 use crate::checkpoint::{CheckpointError, Writer};
 use crate::config::Every;
 use crate::learner::{Counters, Figures, Learner, LearnerError};
+use crate::metrics::{Metrics, Rebalance};
 use crate::record::{Positions, Source, SourceError};
-use crate::sink::{LinesSink, SinkError};
+use crate::sink::{Emitter, LinesSink, PublishError, Publisher, SinkError, Wants};
 use crossbeam_channel::{bounded, unbounded};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -76,6 +81,11 @@ pub struct Outputs {
     pub predictions: Option<LinesSink>,
     /// Bad records.
     pub dead_letters: Option<LinesSink>,
+    /// Takes results and positions with each commit. Then the positions count that the source itself goes by, not
+    /// those stored with the model.
+    pub publisher: Option<Box<dyn Publisher>>,
+    /// Takes results at once.
+    pub emitter: Option<Box<dyn Emitter>>,
 }
 
 /// A run that failed. What was learned before it is in the last generation.
@@ -87,6 +97,9 @@ pub enum EngineError {
     /// A result cannot be written.
     #[error(transparent)]
     Sink(#[from] SinkError),
+    /// A commit cannot be made.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
     /// A generation cannot be saved.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -182,6 +195,7 @@ pub struct Engine {
     outputs: Outputs,
     store: Option<Writer>,
     positions: Positions,
+    metrics: Metrics,
 }
 
 /// Batches in flight per parse thread, and beside them: with less slack stages sleep and wake each other at every batch.
@@ -194,25 +208,54 @@ impl Engine {
     /// A run of `model`. With `store`, its state is saved there; it goes on from the positions the model was saved at.
     pub fn new(model: Model, options: EngineOptions, outputs: Outputs, store: Option<Writer>) -> Self {
         let positions = model.positions().clone();
-        Self { model, options, outputs, store, positions }
+        Self { model, options, outputs, store, positions, metrics: Metrics::default() }
+    }
+
+    /// Counts with `metrics`, which somebody else can read meanwhile.
+    pub fn with_metrics(mut self, metrics: &Metrics) -> Self {
+        self.metrics = metrics.clone();
+        self
+    }
+
+    fn input(&self, source: &dyn Source, wanted: Wants) -> learn::Input {
+        let emitted = self.outputs.emitter.as_ref().map_or_else(Wants::default, |emitter| emitter.wants());
+        let any = wanted.or(emitted);
+        learn::Input {
+            total_bytes: source.size_hint(),
+            predictions: any.predictions || self.outputs.predictions.is_some(),
+            letters: any.letters,
+            publishes: wanted != Wants::default(),
+            metrics: self.metrics.clone(),
+            ..learn::Input::default()
+        }
+    }
+
+    /// Several learners, if there are any, and how many threads parse.
+    fn team(&self) -> (Option<Team>, usize) {
+        let (learners, predict) = (self.options.learners.max(1), self.options.task == Task::Predict);
+        let team = (learners > 1).then(|| Team::new(self.model.learner(), learners, predict));
+        (team, if learners > 1 { learners } else { self.options.threads.max(1) })
     }
 
     /// Runs to the end of `source`, or until `stop` is set; then saves what was learned.
     pub fn run(
-        self,
+        mut self,
         mut source: Box<dyn Source>,
         stop: &AtomicBool,
         observer: &mut dyn Observer,
     ) -> Result<Finished, EngineError> {
         source.resume(&self.positions)?;
-        let (total_bytes, predictions) = (source.size_hint(), self.outputs.predictions.is_some());
-        let shared = learn::Input { total_bytes, predictions, ..learn::Input::default() };
-        let shared = &shared;
-        let learners = self.options.learners.max(1);
-        let predict = self.options.task == Task::Predict;
-        let team = (learners > 1).then(|| Team::new(self.model.learner(), learners, predict));
+        if let Some(store) = &self.store {
+            self.metrics.saves(store.manifest().map_or(0, |manifest| manifest.generation));
+        }
+        let wanted =
+            self.outputs.publisher.as_ref().map_or_else(Wants::default, |publisher| publisher.wants());
+        let shared = &self.input(source.as_ref(), wanted);
+        if self.outputs.publisher.is_some() {
+            self.positions.sources.clear(); // each comes back with the source's first batch of it
+        }
+        let (team, threads) = self.team();
         let team = team.as_ref();
-        let threads = if learners > 1 { learners } else { self.options.threads.max(1) };
         let (pool_in, pool) = unbounded();
         for _ in 0..threads * WORK_PER_THREAD + WORK_BESIDE {
             let _ = pool_in.send(work::Work::default());
@@ -223,7 +266,9 @@ impl Engine {
         let (saved_in, saved) = unbounded();
         let (parsers_in, parsers_out): (Vec<_>, Vec<_>) = (0..threads).map(|_| unbounded()).unzip();
         let (parsed_in, parsed): (Vec<_>, Vec<_>) = (0..threads).map(|_| unbounded()).unzip();
-        let saves = self.store.is_some();
+        let publisher = self.outputs.publisher.take();
+        let destination = write::Destination { store: self.store, publisher, metrics: self.metrics.clone() };
+        let keeps = destination.keeps();
         let (hasher, parser) = (self.model.hasher(), self.model.parser());
         thread::scope(|scope| {
             let spawn = |name: &str| thread::Builder::new().name(name.to_owned());
@@ -239,13 +284,13 @@ impl Engine {
                 parse_threads.push(thread.map_err(EngineError::Spawn)?);
             }
             let outputs = self.outputs;
-            let writer = spawn("write").spawn_scoped(scope, move || write::run(outputs, &to_write, &cuts));
+            let writer =
+                spawn("write").spawn_scoped(scope, move || write::run(outputs, wanted, &to_write, &cuts));
             let writer = writer.map_err(EngineError::Spawn)?;
-            let store = self.store;
             let saver = spawn("save")
-                .spawn_scoped(scope, move || write::save(store, &to_save, &saved_in, &acknowledge));
+                .spawn_scoped(scope, move || write::save(destination, &to_save, &saved_in, &acknowledge));
             let saver = saver.map_err(EngineError::Spawn)?;
-            let links = learn::Links { parsed, pool: pool_in, lines, saved: saves.then_some(saved) };
+            let links = learn::Links { parsed, pool: pool_in, lines, saved, keeps };
             let links = learn::Surroundings { input: shared, links, team };
             let mut stage = learn::Stage::new(self.model, &self.options, self.positions, links);
             let learned = stage.run(observer);
@@ -253,8 +298,11 @@ impl Engine {
             let stages = [join(reader, "read"), join(writer, "write"), join(saver, "save")];
             let parsed = parse_threads.into_iter().map(|thread| join(thread, "parse"));
             let parsed = parsed.collect::<Result<Vec<()>, _>>();
-            first_error(learned, stages, parsed)?;
-            Ok(finished)
+            let ended = first_error(learned, stages, parsed);
+            if let Err(EngineError::Publish(PublishError::Lost)) = &ended {
+                self.metrics.rebalanced(Rebalance::Lost);
+            }
+            ended.map(|()| finished)
         })
     }
 }

@@ -12,7 +12,7 @@ use crate::config::{ConfigError, ModelConfig, ModelFlags};
 use crate::example::{ExampleSink, FeatureError, FeatureValue, LabelRange};
 use crate::hash::{Encoder, EncoderScratch, FeatureHasher, HashKey, HashOptionError};
 use crate::learner::{Learner, LearnerError, LearnerState, Mode, Outcome, Outcomes, Rejection};
-use crate::parse::{ParseError, ParseOptions, Parser};
+use crate::parse::{HeaderError, ParseError, ParseOptions, Parser};
 use crate::record::Positions;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -46,6 +46,9 @@ pub enum RecordError {
     /// A feature the hash cannot take.
     #[error(transparent)]
     Feature(#[from] FeatureError),
+    /// Headers that cannot be features.
+    #[error(transparent)]
+    Headers(#[from] HeaderError),
     /// A label the loss cannot take.
     #[error("expected a label that is {expected}, got {got}")]
     Label {
@@ -266,7 +269,9 @@ impl Model {
 
     fn encode_json(&mut self, record: &[u8]) -> Result<(), RecordError> {
         self.batch.clear();
-        encode(&self.parser, Encoder::new(&self.hasher, &mut self.scratch, &mut self.batch), record)
+        encode(&self.parser, Encoder::new(&self.hasher, &mut self.scratch, &mut self.batch), record, |_| {
+            Ok(())
+        })
     }
 
     /// Takes the one row that was encoded.
@@ -285,7 +290,7 @@ impl Model {
 
     /// Hashes a JSON record into `batch` as one more row, for [`Model::embed`]. On an error the batch is as before.
     pub fn encode(&mut self, record: &[u8], batch: &mut Batch) -> Result<(), RecordError> {
-        encode(&self.parser, Encoder::new(&self.hasher, &mut self.scratch, batch), record)
+        encode(&self.parser, Encoder::new(&self.hasher, &mut self.scratch, batch), record, |_| Ok(()))
     }
 
     /// Sums of the learned embeddings of `batch`, `[rows, dim]`; empty if the head has none.
@@ -318,13 +323,20 @@ impl Model {
     }
 }
 
-/// Parses `record` into a row of the encoder's batch; on an error the batch is as before.
-pub(super) fn encode(parser: &Parser, mut encoder: Encoder<'_>, record: &[u8]) -> Result<(), RecordError> {
-    match parser.parse(record, &mut encoder) {
+/// Parses `record` into a row of the encoder's batch; on an error the batch is as before. `more` tells what stands beside the
+/// record: it is asked last, because the parser may begin again and forget what was told before.
+pub(super) fn encode(
+    parser: &Parser,
+    mut encoder: Encoder<'_>,
+    record: &[u8],
+    more: impl FnOnce(&mut Encoder<'_>) -> Result<(), HeaderError>,
+) -> Result<(), RecordError> {
+    let parsed = parser.parse(record, &mut encoder).map_err(RecordError::from);
+    match parsed.and_then(|()| Ok(more(&mut encoder)?)) {
         Ok(()) => Ok(encoder.finish()?),
         Err(error) => {
             encoder.abandon();
-            Err(error.into())
+            Err(error)
         }
     }
 }

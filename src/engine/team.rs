@@ -61,6 +61,11 @@ impl Team {
         gate.limit
     }
 
+    /// Batches that have begun.
+    pub(super) fn begun(&self) -> u64 {
+        lock(&self.gate).begun
+    }
+
     /// Opens the gate.
     pub(super) fn open(&self) {
         lock(&self.gate).limit = u64::MAX;

@@ -1,12 +1,14 @@
 //! Parsing: records to hashed rows, or the reason why not.
 
 use super::EngineError;
-use super::model::encode;
+use super::model::{RecordError, encode};
 use super::team::Team;
 use crate::batch::Batch;
+use crate::example::ExampleSink;
 use crate::hash::{Encoder, EncoderScratch, FeatureHasher};
 use crate::learner::Learned;
-use crate::parse::Parser;
+use crate::metrics::Bad;
+use crate::parse::{Parser, bytes_as_text};
 use crate::record::{Record, RecordBatch};
 use crossbeam_channel::{Receiver, Sender};
 
@@ -16,7 +18,7 @@ pub(super) enum Entry {
     /// A row of the batch; rows follow each other in the order of entries.
     Row,
     /// A bad record, and why.
-    Bad(String),
+    Bad(Bad, String),
 }
 
 /// A batch of records with what parsing made of them. A fixed number of these circulates.
@@ -60,7 +62,7 @@ fn parse(parser: &Parser, hasher: &FeatureHasher, scratch: &mut EncoderScratch, 
     for record in work.records.iter() {
         let entry = match parse_record(parser, hasher, scratch, &mut work.batch, record) {
             Ok(()) => Entry::Row,
-            Err(reason) => Entry::Bad(reason),
+            Err((bad, reason)) => Entry::Bad(bad, reason),
         };
         work.entries.push(entry);
     }
@@ -72,12 +74,118 @@ fn parse_record(
     scratch: &mut EncoderScratch,
     batch: &mut Batch,
     record: Record<'_>,
-) -> Result<(), String> {
+) -> Result<(), (Bad, String)> {
     if record.is_cut() {
         let (length, kept) = (record.length, record.bytes.len());
-        return Err(format!(
+        let reason = format!(
             "expected a record within the limit, found one of {length} bytes (the first {kept} are kept)"
-        ));
+        );
+        return Err((Bad::Length, reason));
     }
-    encode(parser, Encoder::new(hasher, scratch, batch), record.bytes).map_err(|error| error.to_string())
+    let encoder = Encoder::new(hasher, scratch, batch);
+    let more = |encoder: &mut Encoder<'_>| {
+        if let Some(key) = record.key
+            && !encoder.has_id()
+        {
+            encoder.id(&key_as_id(key));
+        }
+        parser.parse_headers(record.headers, encoder)
+    };
+    encode(parser, encoder, record.bytes, more).map_err(|error| (kind(&error), error.to_string()))
+}
+
+fn kind(error: &RecordError) -> Bad {
+    match error {
+        RecordError::Parse(_) | RecordError::Label { .. } => Bad::Parse,
+        RecordError::Feature(_) | RecordError::Headers(_) => Bad::Feature,
+        RecordError::Rejected(_) | RecordError::Learner(_) => Bad::Learner,
+    }
+}
+
+/// A message's key as an id: a JSON string, in hexadecimal if it is no text.
+fn key_as_id(key: &[u8]) -> String {
+    serde_json::Value::String(bytes_as_text(key).into_owned()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ModelFlags;
+    use crate::engine::Model;
+    use crate::hash::{HashKey, HashKind};
+    use crate::record::Position;
+
+    /// The fast reader takes the plain ones and leaves those with escapes in keys: neither may forget the message's key.
+    #[test]
+    fn a_key_is_the_id_of_a_record_without_one_whichever_way_it_is_read() {
+        let flags = ModelFlags { buckets: Some(1 << 10), ..ModelFlags::default() };
+        let model = Model::new(&flags, &HashKey::default()).unwrap();
+        let plain: [&[u8]; 2] = [br#"{"features":{"a":1}}"#, br#"{"id":7,"features":{"a":1}}"#];
+        let left: [&[u8]; 2] =
+            [br#"{"features":{"\u0061\n":1,"b":[1,[2]]}}"#, br#"{"i\u0064":7,"features":{"\u0061":1}}"#];
+        let mut work = Work::default();
+        for record in plain.into_iter().chain(left) {
+            let at = Position::default();
+            work.records.push(record, record.len() as u64, at, at);
+            work.records.set_key(b"k\"1");
+        }
+        parse(&model.parser(), &model.hasher(), &mut EncoderScratch::default(), &mut work);
+        let ids: Vec<_> = (0..4).map(|row| work.batch.id(row).unwrap()).collect();
+        assert_eq!(ids, [&br#""k\"1""#[..], b"7", br#""k\"1""#, b"7"]);
+    }
+
+    type Message<'a> = (&'a str, &'a [(&'a str, &'a [u8])]);
+
+    fn with_headers(flags: &ModelFlags, records: &[Message<'_>]) -> Work {
+        let flags = ModelFlags { buckets: Some(1 << 16), headers_as: Some("h".to_owned()), ..flags.clone() };
+        let model = Model::new(&flags, &HashKey::default()).unwrap();
+        let mut work = Work::default();
+        let at = Position::default();
+        for (record, headers) in records {
+            work.records.push(record.as_bytes(), record.len() as u64, at, at);
+            headers.iter().for_each(|(name, value)| work.records.push_header(name.as_bytes(), value));
+        }
+        parse(&model.parser(), &model.hasher(), &mut EncoderScratch::default(), &mut work);
+        work
+    }
+
+    /// For a record of the fast reader, for one that it leaves half told, for a flat one; for another hash.
+    #[test]
+    fn headers_are_features_like_an_object_in_the_record() {
+        let headers: [(&str, &[u8]); 3] = [("é", b"1"), ("b", b""), ("c", b"\xff\x00")];
+        let object = r#""h":{"é":"1","b":"","c":"ff00"}"#;
+        let whole = format!(r#"{{"features":{{"a":1,{object}}}}}"#);
+        let deep =
+            [r#"{"features":{"a":1}}"#, r#"{"features":{"\u0061":1}}"#].map(|part| (part, whole.as_str()));
+        let whole = format!(r#"{{"a":1,{object}}}"#);
+        let flat = [(r#"{"a":1}"#, whole.as_str())];
+        let sklearn = ModelFlags { hash: Some(HashKind::Sklearn), ..ModelFlags::default() };
+        let top = ModelFlags { flat: Some(true), ..ModelFlags::default() };
+        for (flags, cases) in [(ModelFlags::default(), &deep[..]), (sklearn, &deep[..]), (top, &flat[..])] {
+            for (part, whole) in cases {
+                let work = with_headers(&flags, &[(part, &headers), (whole, &[])]);
+                let row = |row| (work.batch.row(row).slots.to_vec(), work.batch.row(row).values.to_vec());
+                assert_eq!(row(0).0.len(), 4, "{part}: {:?}", work.entries);
+                assert_eq!(row(0), row(1), "{part}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_header_whose_name_is_no_text_makes_a_bad_record() {
+        let flags =
+            ModelFlags { buckets: Some(1 << 10), headers_as: Some("h".to_owned()), ..ModelFlags::default() };
+        let model = Model::new(&flags, &HashKey::default()).unwrap();
+        let mut work = Work::default();
+        let at = Position::default();
+        work.records.push(b"{}", 2, at, at);
+        work.records.push_header(b"\xff\x01", b"1");
+        work.records.push(b"{}", 2, at, at);
+        parse(&model.parser(), &model.hasher(), &mut EncoderScratch::default(), &mut work);
+        let [Entry::Bad(Bad::Feature, reason), Entry::Row] = &work.entries[..] else {
+            panic!("{:?}", work.entries)
+        };
+        assert_eq!(reason, "headers: expected a name in UTF-8, found bytes ff01");
+        assert_eq!(work.batch.len(), 1);
+    }
 }

@@ -207,6 +207,11 @@ impl<'a> Encoder<'a> {
         self.batch.finish_row()
     }
 
+    /// Whether the example has been told its id.
+    pub fn has_id(&self) -> bool {
+        self.batch.has_id()
+    }
+
     /// Drops the example: the batch is as it was before it.
     pub fn abandon(self) {
         self.scratch.features.clear();

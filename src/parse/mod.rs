@@ -28,15 +28,22 @@
 //! | array | its elements | its elements at path + `i` |
 //! | object | its keys below the path | its keys below the array's path, no index: a bag |
 //!
+//! A message's headers are features if [`ParseOptions::headers_as`] names a key for them: as if an object of names and
+//! strings stood at that key ([`Parser::parse_headers`]).
+//!
 //! Integers beyond 64 bits and `-0` are read as f64, so as other numbers.
 
 mod fast;
 mod fault;
 mod fields;
+mod headers;
 mod skip;
 mod walk;
 
 pub use fault::{Fault, ParseError};
+pub use headers::HeaderError;
+#[cfg(feature = "pipeline")]
+pub(crate) use headers::text as bytes_as_text;
 
 use crate::example::{ExampleSink, LabelRange};
 use serde::de::DeserializeSeed;
@@ -64,6 +71,8 @@ pub struct ParseOptions {
     pub features_field: String,
     /// Whether every key but label, weight and id is a feature.
     pub flat: bool,
+    /// Key under which a message's headers are features, as strings; none: they are none.
+    pub headers_as: Option<String>,
     /// The labels that the loss accepts.
     pub labels: LabelRange,
 }
@@ -76,6 +85,7 @@ impl Default for ParseOptions {
             id_field: "id".to_owned(),
             features_field: "features".to_owned(),
             flat: false,
+            headers_as: None,
             labels: LabelRange::default(),
         }
     }

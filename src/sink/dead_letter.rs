@@ -71,11 +71,19 @@ fn whole_characters(bytes: &[u8]) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::Position;
+    use crate::record::{Headers, Position};
 
     fn letter(bytes: &[u8], length: u64) -> serde_json::Value {
         let at = Position { lines: 4, offset: 99 };
-        let record = Record { source: "in.jsonl", bytes, length, at, after: at };
+        let record = Record {
+            source: "in.jsonl",
+            bytes,
+            key: None,
+            headers: Headers::default(),
+            length,
+            at,
+            after: at,
+        };
         let mut out = Vec::new();
         DeadLetter::new(record, "byte 3: no".to_owned()).write(&mut out);
         assert_eq!(out.last(), Some(&b'\n'));

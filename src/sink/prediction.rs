@@ -38,6 +38,18 @@ pub fn write_prediction(
     out.extend_from_slice(b"}\n");
 }
 
+/// The id in a prediction line, as bytes to go by: of a string its text, else the JSON as it stands.
+#[cfg(feature = "kafka")]
+pub(super) fn id_of(line: &[u8]) -> Option<std::borrow::Cow<'_, [u8]>> {
+    let rest = line.strip_prefix(b"{\"id\":")?;
+    let mut values = serde_json::Deserializer::from_slice(rest).into_iter::<&serde_json::value::RawValue>();
+    let raw = values.next()?.ok()?.get();
+    Some(match serde_json::from_str::<String>(raw) {
+        Ok(text) => text.into_bytes().into(),
+        Err(_) => raw.as_bytes().into(),
+    })
+}
+
 /// The shortest decimal that reads back as the same f32.
 fn write_number(out: &mut Vec<u8>, value: f32) {
     let value = if value.is_finite() { value } else { 0.0 };
@@ -69,6 +81,22 @@ mod tests {
         }
         assert_eq!(line(None, None, &[1e-10]), "{\"id\":7,\"prediction\":1e-10}\n");
         assert_eq!(line(Some(b"[1,\n2]"), None, &[0.0]), "{\"id\":[1, 2],\"prediction\":0.0}\n");
+    }
+
+    #[cfg(feature = "kafka")]
+    #[test]
+    fn the_id_of_a_line_is_found_again() {
+        for (id, expected) in [
+            ("\"a,\\\"prediction\\\":\"", "a,\"prediction\":"),
+            ("\"\\u00e9\"", "é"),
+            ("17", "17"),
+            ("null", "null"),
+            ("{\"a\": [1, 2.50]}", "{\"a\": [1, 2.50]}"),
+        ] {
+            let line = line(Some(id.as_bytes()), None, &[0.25]);
+            assert_eq!(id_of(line.as_bytes()).unwrap().as_ref(), expected.as_bytes(), "{line}");
+        }
+        assert_eq!(id_of(line(None, None, &[0.5]).as_bytes()).unwrap().as_ref(), b"7");
     }
 
     #[test]

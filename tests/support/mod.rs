@@ -6,6 +6,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::disallowed_methods, reason = "test data need not be durable")]
 
+#[cfg(feature = "kafka")]
+pub(crate) mod kafka;
+pub(crate) mod metrics;
+
 use flexihash::batch::Slot;
 use flexihash::checkpoint::{ModelDir, Tensor, TensorData};
 use flexihash::table::{Init, Table, TableOptions};
@@ -57,7 +61,7 @@ impl Scene {
     pub(crate) fn flexihash<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_flexihash"));
         command.current_dir(self.dir.path()).args(args).env_remove("FLEXIHASH_HASH_KEY");
-        command.env_remove("FLEXIHASH_LOG").stdin(Stdio::null());
+        command.env_remove("FLEXIHASH_LOG").env_remove("RUST_LOG").stdin(Stdio::null());
         command
     }
 

@@ -111,8 +111,9 @@ impl Embed {
         let (mut records, mut batch, mut bad) = (RecordBatch::default(), Batch::default(), 0_u64);
         while !stop.load(Ordering::Relaxed) {
             match source.fetch(&mut records)? {
-                Fetch::End => break,
+                Fetch::End | Fetch::Lost => break,
                 Fetch::Idle => continue,
+                Fetch::Drain => source.release()?, // nothing is under way
                 Fetch::Records => bad += embed_batch(&mut rows, &records, &mut batch, &mut output)?,
             }
         }

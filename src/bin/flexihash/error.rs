@@ -4,7 +4,8 @@ use flexihash::checkpoint::CheckpointError;
 use flexihash::config::ConfigError;
 use flexihash::engine::{EngineError, ModelError};
 use flexihash::record::SourceError;
-use flexihash::sink::SinkError;
+use flexihash::serve::ServeError;
+use flexihash::sink::{PublishError, SinkError};
 use std::io::Write;
 
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +20,10 @@ pub(crate) enum CommandError {
     Checkpoint(#[from] CheckpointError),
     #[error(transparent)]
     Sink(#[from] SinkError),
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    #[error("--metrics-listen: {0}")]
+    Serve(#[from] ServeError),
     #[error("{0}")]
     Usage(String),
 }

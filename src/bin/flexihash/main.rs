@@ -4,11 +4,15 @@ mod embed;
 mod error;
 mod inputs;
 mod inspect;
+#[cfg(feature = "kafka")]
+mod kafka;
+mod log;
 mod predict;
 mod progress;
 mod report;
 mod stop;
 mod train;
+mod watch;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -19,29 +23,40 @@ use std::process::ExitCode;
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    #[command(flatten)]
+    log: log::LogFlags,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
     Train(Box<train::Train>),
-    Predict(predict::Predict),
+    Predict(Box<predict::Predict>),
     Embed(embed::Embed),
     Inspect(inspect::Inspect),
 }
 
 fn main() -> ExitCode {
-    let filter =
-        tracing_subscriber::EnvFilter::try_from_env("FLEXIHASH_LOG").unwrap_or_else(|_| "warn".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let Cli { command, log } = Cli::parse();
+    let is_service = match &command {
+        Command::Train(train) => train.is_service(),
+        Command::Predict(predict) => predict.is_service(),
+        Command::Embed(_) | Command::Inspect(_) => false,
+    };
+    // The client says the same of a cluster that is away over and over.
+    log.begin(if is_service { "info,librdkafka=warn" } else { "warn" });
     stop::survive_file_limits();
-    let result = match Cli::parse().command {
-        Command::Train(train) => train.run(),
+    let result = match command {
+        Command::Train(train) => train.run(log.is_json()),
         Command::Predict(predict) => predict.run(),
         Command::Embed(embed) => embed.run(),
         Command::Inspect(inspect) => inspect.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if log.is_json() => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
         Err(error) => {
             error.print();
             ExitCode::FAILURE

@@ -3,8 +3,11 @@
 use crate::error::{CommandError, usage};
 use crate::progress::Progress;
 use crate::train::stored_key;
+use crate::watch::Watch;
 use crate::{inputs, stop};
 use flexihash::checkpoint::ModelDir;
+#[cfg(feature = "kafka")]
+use flexihash::config::RunFlags;
 use flexihash::engine::{Engine, EngineOptions, Model, Outputs, Task};
 use flexihash::sink::LinesSink;
 use flexihash::source::{LinesOptions, LinesSource};
@@ -33,6 +36,16 @@ pub(crate) struct Predict {
     /// Longest record in bytes
     #[arg(long, value_name = "BYTES")]
     record_limit: Option<usize>,
+    /// Serve /metrics, /healthz and /readyz over HTTP here: PORT on loopback, or HOST:PORT
+    #[arg(long, value_name = "ADDR")]
+    metrics_listen: Option<String>,
+    /// With --kafka: commit offsets and predictions after so many records or so much time [default: 1s]
+    #[cfg(feature = "kafka")]
+    #[arg(long, value_name = "N|DURATION")]
+    checkpoint_every: Vec<flexihash::config::Every>,
+    #[cfg(feature = "kafka")]
+    #[command(flatten)]
+    kafka: flexihash::config::KafkaFlags,
 }
 
 /// The newest generation of the model at `path`.
@@ -46,8 +59,33 @@ pub(crate) fn load(path: &Path) -> Result<Model, CommandError> {
 }
 
 impl Predict {
+    /// Whether it is to run for long, with nobody looking on.
+    pub(crate) fn is_service(&self) -> bool {
+        #[cfg(feature = "kafka")]
+        let is_service = self.kafka.kafka.is_some();
+        #[cfg(not(feature = "kafka"))]
+        let is_service = false;
+        is_service
+    }
+
     pub(crate) fn run(self) -> Result<(), CommandError> {
+        #[cfg(feature = "kafka")]
+        if let Some(options) = self.kafka.options(self.record_limit)? {
+            let run = RunFlags {
+                input: self.input,
+                predictions: Some(self.predictions),
+                dead_letters: self.dead_letters,
+                model: Some(self.model),
+                checkpoint_every: self.checkpoint_every,
+                threads: self.threads,
+                max_errors: self.max_errors,
+                metrics_listen: self.metrics_listen,
+                ..RunFlags::default()
+            };
+            return crate::kafka::predict(&run, &self.kafka, options);
+        }
         let stop = stop::on_signal()?;
+        let watch = Watch::begin(self.metrics_listen.as_deref(), &stop)?;
         let defaults = LinesOptions::default();
         let record_limit = self.record_limit.unwrap_or(defaults.record_limit);
         let options = LinesOptions { record_limit, ..defaults };
@@ -56,7 +94,11 @@ impl Predict {
         let source = LinesSource::open(&inputs, options)?;
         let model = load(&self.model)?.for_prediction();
         let dead_letters = self.dead_letters.as_deref().map(|path| LinesSink::open(path, 0)).transpose()?;
-        let outputs = Outputs { predictions: Some(LinesSink::open(&self.predictions, 0)?), dead_letters };
+        let outputs = Outputs {
+            predictions: Some(LinesSink::open(&self.predictions, 0)?),
+            dead_letters,
+            ..Outputs::default()
+        };
         let options = EngineOptions {
             task: Task::Predict,
             learners: 1,
@@ -64,7 +106,8 @@ impl Predict {
             checkpoint_every: Vec::new(),
             max_errors: self.max_errors,
         };
-        let engine = Engine::new(model, options, outputs, None);
+        let engine = Engine::new(model, options, outputs, None).with_metrics(watch.metrics());
+        watch.set_ready(true);
         engine.run(Box::new(source), &stop, &mut Progress::new(true, 1))?;
         Ok(())
     }

@@ -2,10 +2,11 @@
 
 use crate::error::{CommandError, usage};
 use crate::progress::Progress;
+use crate::watch::Watch;
 use crate::{inputs, report, stop};
 use flexihash::checkpoint::{ModelDir, Writer};
 use flexihash::config::{ConfigFile, ModelFlags, RunFlags, overlay};
-use flexihash::engine::{Engine, EngineOptions, Model, Outputs, Summary, Task};
+use flexihash::engine::{Engine, EngineOptions, Finished, Model, Outputs, Summary, Task};
 use flexihash::hash::HashKey;
 use flexihash::record::Source;
 use flexihash::sink::LinesSink;
@@ -14,7 +15,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Generations kept unless told otherwise.
-const KEEP: usize = 2;
+pub(crate) const KEEP: usize = 2;
 
 /// Predict each record, then learn it, at once
 #[derive(Debug, clap::Args)]
@@ -23,25 +24,48 @@ pub(crate) struct Train {
     run: RunFlags,
     #[command(flatten)]
     model: ModelFlags,
+    #[cfg(feature = "kafka")]
+    #[command(flatten)]
+    kafka: flexihash::config::KafkaFlags,
     /// Options from a TOML file, under their flags' names; flags win
     #[arg(long, value_name = "FILE.toml", help_heading = "Run")]
     config: Option<PathBuf>,
 }
 
 /// A model to go on with, where it is saved, and how long its output files were.
-struct Start {
-    model: Model,
-    store: Option<Writer>,
-    kept: BTreeMap<String, u64>,
+pub(crate) struct Start {
+    pub(crate) model: Model,
+    pub(crate) store: Option<Writer>,
+    pub(crate) kept: BTreeMap<String, u64>,
 }
 
 impl Train {
-    pub(crate) fn run(self) -> Result<(), CommandError> {
+    /// Whether it is to run for long, with nobody looking on.
+    pub(crate) fn is_service(&self) -> bool {
+        #[cfg(feature = "kafka")]
+        let is_service = self.kafka.kafka.is_some() && self.run.quiet != Some(true);
+        #[cfg(not(feature = "kafka"))]
+        let is_service = false;
+        is_service
+    }
+
+    /// `silent`: print no progress and no results.
+    pub(crate) fn run(self, silent: bool) -> Result<(), CommandError> {
         let file = self.config.as_deref().map(ConfigFile::read).transpose()?.unwrap_or_default();
-        let run = overlay(&file.run, &self.run)?;
+        let mut run = overlay(&file.run, &self.run)?;
+        if silent {
+            run.quiet = Some(true);
+        }
         let flags = overlay(&file.model, &self.model)?;
         if run.resume != Some(true) {
             flags.resolve()?; // else they may make sense only with those of the stored model
+        }
+        #[cfg(feature = "kafka")]
+        {
+            let kafka = overlay(&file.kafka, &self.kafka)?;
+            if let Some(options) = kafka.options(run.record_limit)? {
+                return crate::kafka::train(&run, &flags, &kafka, options);
+            }
         }
         check(&run)?;
         let inputs = inputs::or_stdin(run.input.clone())?;
@@ -50,8 +74,9 @@ impl Train {
             [&run.predictions, &run.dead_letters, &run.summary],
             run.model.as_deref(),
         )?;
-        let source = source(&run, &inputs)?;
         let stop = stop::on_signal()?;
+        let watch = Watch::begin(run.metrics_listen.as_deref(), &stop)?;
+        let source = source(&run, &inputs)?;
         let start = start(&run, &flags)?;
         let outputs = outputs(&run, &start.kept)?;
         let options = EngineOptions {
@@ -63,18 +88,25 @@ impl Train {
         };
         let quiet = run.quiet.unwrap_or(false);
         let mut progress = Progress::new(quiet, run.passes.unwrap_or(1));
-        let engine = Engine::new(start.model, options, outputs, start.store);
+        let engine = Engine::new(start.model, options, outputs, start.store).with_metrics(watch.metrics());
+        watch.set_ready(true);
+        tracing::info!(inputs = inputs.len(), "training");
         let finished = engine.run(source, &stop, &mut progress);
         progress.finish();
-        let finished = finished?;
-        if !quiet {
-            report::print(&finished.summary, &finished.model);
-        }
-        write_summary(run.summary.as_deref(), &finished.summary)
+        finish(&run, &finished?)
     }
 }
 
-fn check(run: &RunFlags) -> Result<(), CommandError> {
+/// Results, where they are wanted.
+pub(crate) fn finish(run: &RunFlags, finished: &Finished) -> Result<(), CommandError> {
+    tracing::info!(examples = finished.summary.examples, skipped = finished.summary.skipped, "ended");
+    if run.quiet != Some(true) {
+        report::print(&finished.summary, &finished.model);
+    }
+    write_summary(run.summary.as_deref(), &finished.summary)
+}
+
+pub(crate) fn check(run: &RunFlags) -> Result<(), CommandError> {
     if run.passes == Some(0) {
         return Err(usage("--passes: expected at least 1"));
     }
@@ -116,12 +148,23 @@ fn source(run: &RunFlags, inputs: &[PathBuf]) -> Result<Box<dyn Source>, Command
 
 /// A fresh model, or the one to resume.
 fn start(run: &RunFlags, flags: &ModelFlags) -> Result<Start, CommandError> {
-    let given_key = inputs::hash_key(run.hash_key_file.as_deref())?;
-    let fresh = |key: Option<HashKey>| Ok::<_, CommandError>(Model::new(flags, &key.unwrap_or_default())?);
     let Some(path) = &run.model else {
-        return Ok(Start { model: fresh(given_key)?, store: None, kept: BTreeMap::new() });
+        let key = inputs::hash_key(run.hash_key_file.as_deref())?.unwrap_or_default();
+        return Ok(Start { model: Model::new(flags, &key)?, store: None, kept: BTreeMap::new() });
     };
     let store = Writer::create_or_open(path, run.keep.unwrap_or(KEEP))?;
+    go_on(store, run, flags, run.resume == Some(true))
+}
+
+/// The newest generation in `store`, if it is to be resumed, or a fresh model if there is none.
+pub(crate) fn go_on(
+    store: Writer,
+    run: &RunFlags,
+    flags: &ModelFlags,
+    resume: bool,
+) -> Result<Start, CommandError> {
+    let given_key = inputs::hash_key(run.hash_key_file.as_deref())?;
+    let fresh = |key: Option<HashKey>| Ok::<_, CommandError>(Model::new(flags, &key.unwrap_or_default())?);
     let Some(mut generation) = store.latest()? else {
         // A run that ended before its first checkpoint may have left its key, and `predict` will go by that.
         let stored = store.folder().hash_key()?.is_some();
@@ -132,8 +175,8 @@ fn start(run: &RunFlags, flags: &ModelFlags) -> Result<Start, CommandError> {
         }
         return Ok(Start { model, store: Some(store), kept: BTreeMap::new() });
     };
-    if run.resume != Some(true) {
-        let path = path.display();
+    if !resume {
+        let path = store.folder().path().display();
         return Err(usage(format!(
             "{path}: holds a model already: --resume goes on with it, another --model starts afresh"
         )));
@@ -156,14 +199,18 @@ pub(crate) fn stored_key(folder: &ModelDir, given: Option<HashKey>) -> Result<Ha
     }
 }
 
-fn outputs(run: &RunFlags, kept: &BTreeMap<String, u64>) -> Result<Outputs, CommandError> {
+pub(crate) fn outputs(run: &RunFlags, kept: &BTreeMap<String, u64>) -> Result<Outputs, CommandError> {
     let open = |path: &Option<PathBuf>| {
         let same = |name: &str, path: &Path| inputs::identity(Path::new(name)) == inputs::identity(path);
         let keep =
             |path: &Path| kept.iter().find(|(name, _)| same(name, path)).map_or(0, |(_, length)| *length);
         path.as_deref().map(|path| LinesSink::open(path, keep(path))).transpose()
     };
-    Ok(Outputs { predictions: open(&run.predictions)?, dead_letters: open(&run.dead_letters)? })
+    Ok(Outputs {
+        predictions: open(&run.predictions)?,
+        dead_letters: open(&run.dead_letters)?,
+        ..Outputs::default()
+    })
 }
 
 fn write_summary(path: Option<&Path>, summary: &Summary) -> Result<(), CommandError> {

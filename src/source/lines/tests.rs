@@ -17,6 +17,7 @@ fn drain(source: &mut LinesSource) -> Result<Vec<Told>, SourceError> {
     let mut told = Vec::new();
     loop {
         match source.fetch(&mut batch)? {
+            Fetch::Drain | Fetch::Lost => panic!("lines are nobody else's"),
             Fetch::End => return Ok(told),
             Fetch::Idle => continue,
             Fetch::Records => {}

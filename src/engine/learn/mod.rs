@@ -1,14 +1,17 @@
-//! Learning: batches in the order of the input, predictions and dead letters out, cuts when they are due.
+//! Learning: batches in the order of the input, predictions and dead letters out, cuts when they are due (`cut.rs`).
 
+mod cut;
+
+use super::summary::losses;
 use super::team::{OpenAtEnd, Team};
 use super::work::{Entry, Work};
 use super::write::Out;
 use super::{EngineError, EngineOptions, Finished, Model, Observer, Status, Task};
-use crate::config::Every;
-use crate::learner::{LabelShape, LearnerError, Mode, Outcome, Outcomes};
+use crate::learner::{Counters, LabelShape, LearnerError, Mode, Outcome, Outcomes};
+use crate::metrics::{Bad, BatchCount, Metrics};
 use crate::record::{Positions, Record};
-use crate::sink::{DeadLetter, write_prediction};
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
+use crate::sink::{DeadLetter, Letter, Results, write_prediction};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -19,8 +22,20 @@ pub(super) struct Links {
     pub(super) parsed: Vec<Receiver<Work>>,
     pub(super) pool: Sender<Work>,
     pub(super) lines: Sender<Out>,
-    /// Hears of each saved generation; none if nothing is saved.
-    pub(super) saved: Option<Receiver<()>>,
+    /// Hears of each cut that is durable.
+    pub(super) saved: Receiver<()>,
+    pub(super) keeps: Keeps,
+}
+
+/// What becomes of a cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keeps {
+    /// There are none.
+    Nothing,
+    /// Its positions and results are published; the model is not saved.
+    Positions,
+    /// It is saved, and published if somebody publishes.
+    Generations,
 }
 
 /// What the learner knows of its surroundings.
@@ -29,12 +44,21 @@ pub(super) struct Input {
     pub(super) total_bytes: Option<u64>,
     /// Somebody wants prediction lines.
     pub(super) predictions: bool,
+    /// Bad records are wanted as they came.
+    pub(super) letters: bool,
+    /// Results wait for a cut to be published with.
+    pub(super) publishes: bool,
     /// The source was read to its end.
     pub(super) ended: AtomicBool,
+    /// Others went on from the last commit: nothing since then counts.
+    pub(super) lost: AtomicBool,
+    pub(super) metrics: Metrics,
 }
 
 /// How often an idle learner looks at the clock.
 const TICK: Duration = Duration::from_millis(50);
+/// How often losses are told to the metrics.
+const LOSS_EVERY: Duration = Duration::from_secs(1);
 
 /// The learner's stage of a run.
 pub(super) struct Stage<'a> {
@@ -48,8 +72,13 @@ pub(super) struct Stage<'a> {
     input: &'a Input,
     errors: u64,
     first_examples: u64,
+    /// What the metrics have been told, and when they hear of losses next.
+    counted: Counters,
+    next_loss: Instant,
     /// Records learned, those of later passes too: what checkpoints by number count.
     records: u64,
+    /// Bytes of results since the last cut that wait to be published with the next.
+    waiting: usize,
     /// A cut is on its way to the disk.
     in_flight: bool,
     /// Seconds as the last cut has them: what a resumed run goes on from is what this one reports.
@@ -86,7 +115,7 @@ impl<'a> Stage<'a> {
         Surroundings { input, links, team }: Surroundings<'a>,
     ) -> Self {
         let counters = model.learner().counters();
-        let (first_examples, records) = (counters.examples, counters.records);
+        let (counted, first_examples, records) = (counters, counters.examples, counters.records);
         let (life_seconds, cut_at) = (model.seconds(), positions.clone());
         let mut stage = Self {
             model,
@@ -99,7 +128,10 @@ impl<'a> Stage<'a> {
             input,
             errors: 0,
             first_examples,
+            counted,
+            next_loss: Instant::now(),
             records,
+            waiting: 0,
             in_flight: false,
             cut_seconds: None,
             next_records: None,
@@ -172,13 +204,25 @@ impl<'a> Stage<'a> {
                         return Ok(Err(gone));
                     }
                 }
-                Err(RecvTimeoutError::Disconnected) => return self.failure.take().map_or(Ok(Ok(())), Err),
+                Err(RecvTimeoutError::Disconnected) if !self.is_lost() => {
+                    return self.failure.take().map_or(Ok(Ok(())), Err);
+                }
+                Err(RecvTimeoutError::Disconnected) => {}
+            }
+            if self.is_lost() {
+                return Ok(Err(Gone));
             }
             self.observe(observer);
+            self.tell_losses();
             if self.failure.is_some() && self.is_alone() {
                 return self.failure.take().map_or(Ok(Ok(())), Err);
             }
         }
+    }
+
+    /// Whether all since the last commit is void. Batches half-way need no care then: no cut will be taken of them.
+    fn is_lost(&self) -> bool {
+        self.input.lost.load(Ordering::Acquire)
     }
 
     fn observe(&self, observer: &mut dyn Observer) {
@@ -231,8 +275,36 @@ impl<'a> Stage<'a> {
             self.positions.advance(work.records.source(), work.records.end());
         }
         self.bytes += work.records.byte_len() as u64 + work.records.len() as u64;
+        self.count(work);
         self.settled += 1;
-        Ok(self.cut_if_due(links))
+        if work.records.leaving().is_empty() {
+            Ok(self.cut_if_due(links))
+        } else {
+            Ok(self.let_go(work.records.leaving(), links))
+        }
+    }
+
+    fn count(&mut self, work: &Work) {
+        let (now, before) = (self.model.learner().counters(), self.counted);
+        let count = BatchCount {
+            records: work.records.len() as u64,
+            bytes: work.records.byte_len() as u64,
+            examples: now.examples.saturating_sub(before.examples),
+            features: now.features.saturating_sub(before.features),
+            dropped_steps: now.dropped_steps.saturating_sub(before.dropped_steps),
+        };
+        self.input.metrics.batch(count, now.examples);
+        self.counted = now;
+    }
+
+    fn tell_losses(&mut self) {
+        let now = Instant::now();
+        if now >= self.next_loss {
+            self.next_loss = now + LOSS_EVERY;
+            if let Some((life, window)) = losses(self.model.learner()) {
+                self.input.metrics.loss(life, window);
+            }
+        }
     }
 
     /// Learns rows of a batch, or takes up what a member of the team has learned.
@@ -287,24 +359,32 @@ impl<'a> Stage<'a> {
         row: usize,
         mode: Mode,
     ) -> (Option<Out>, Option<EngineError>) {
-        let (mut predictions, mut dead_letters) = (Vec::new(), Vec::new());
+        let (mut predictions, mut dead_letters, mut letters) = (Vec::new(), Vec::new(), Vec::new());
         let (mut next, mut failure) = (0, None);
         for index in segment {
             let Some(record) = work.records.get(index) else { continue };
             let bad = match &work.entries[index] {
-                Entry::Bad(reason) => Some(reason.clone()),
+                Entry::Bad(bad, reason) => Some((*bad, reason.clone())),
                 Entry::Row => {
                     next += 1;
                     let id = work.batch.id(row + next - 1);
-                    self.predicted(next - 1, id, mode, &mut predictions)
+                    let refused = self.predicted(next - 1, id, mode, &mut predictions);
+                    refused.map(|reason| (Bad::Learner, reason))
                 }
             };
-            let Some(reason) = bad.filter(|_| mode != Mode::Again) else { continue };
-            DeadLetter::new(record, reason.clone()).write(&mut dead_letters);
+            let Some((bad, reason)) = bad.filter(|_| mode != Mode::Again) else { continue };
+            self.input.metrics.bad(bad);
+            if self.input.letters {
+                letters.push(Letter::new(record, reason.clone()));
+            } else {
+                DeadLetter::new(record, reason.clone()).write(&mut dead_letters);
+            }
             failure = failure.or(self.count_error(record, reason));
         }
-        let some = !predictions.is_empty() || !dead_letters.is_empty();
-        (some.then_some(Out::Lines { predictions, dead_letters }), failure)
+        let some = !predictions.is_empty() || !dead_letters.is_empty() || !letters.is_empty();
+        let results = Results { source: work.records.source_name(), predictions, letters };
+        self.waiting += if self.input.publishes { results.byte_len() } else { 0 };
+        (some.then_some(Out::Lines { dead_letters, results }), failure)
     }
 
     /// Writes the prediction of a row, or says why the learner refused it.
@@ -334,87 +414,5 @@ impl<'a> Stage<'a> {
         let limit = self.options.max_errors.filter(|&limit| self.errors > limit)?;
         let (source_name, line) = (record.source.to_owned(), record.at.lines + 1);
         Some(EngineError::TooManyErrors { count: self.errors, limit, source_name, line, reason })
-    }
-
-    fn plan_next(&mut self) {
-        let records = self.records;
-        (self.next_records, self.next_time) = (None, None);
-        for every in &self.options.checkpoint_every {
-            match *every {
-                Every::Records(n) => {
-                    let next = (records / n + 1) * n;
-                    self.next_records = Some(self.next_records.map_or(next, |known| known.min(next)));
-                }
-                Every::Time(time) => {
-                    let next = Instant::now() + time;
-                    self.next_time = Some(self.next_time.map_or(next, |known| known.min(next)));
-                }
-            }
-        }
-    }
-
-    /// Starts a cut if one is due and the one before is on disk.
-    fn cut_if_due(&mut self, links: &Links) -> Result<(), Gone> {
-        let Some(saved) = &links.saved else { return Ok(()) };
-        if self.in_flight {
-            match saved.try_recv() {
-                Ok(()) => self.in_flight = false,
-                Err(TryRecvError::Empty) => {}
-                Err(TryRecvError::Disconnected) => return Err(Gone),
-            }
-        }
-        let due = self.next_records.is_some_and(|next| self.records >= next)
-            || self.next_time.is_some_and(|next| Instant::now() >= next);
-        if !due || self.in_flight || !self.is_alone() {
-            return Ok(());
-        }
-        self.plan_next();
-        if self.cut_at == self.positions {
-            self.go_on();
-            return Ok(());
-        }
-        self.cut(links, false)
-    }
-
-    /// Whether every batch that began to be learned has been settled. If not, no other one begins until it is so.
-    fn is_alone(&mut self) -> bool {
-        let Some(team) = self.team else { return true };
-        let closed_at = *self.closed_at.get_or_insert_with(|| team.close());
-        self.settled >= closed_at
-    }
-
-    fn go_on(&mut self) {
-        self.closed_at = None;
-        if let Some(team) = self.team {
-            team.open();
-        }
-    }
-
-    fn cut(&mut self, links: &Links, finished: bool) -> Result<(), Gone> {
-        if let Some(team) = self.team {
-            team.joined(self.model.learner_mut(), |_| ());
-        }
-        let cut = self.take_cut(links, finished);
-        self.go_on();
-        cut
-    }
-
-    fn take_cut(&mut self, links: &Links, finished: bool) -> Result<(), Gone> {
-        self.in_flight = true;
-        self.cut_at.clone_from(&self.positions);
-        let seconds = self.seconds();
-        self.cut_seconds = Some(seconds);
-        let snapshot = self.model.snapshot(&self.positions, seconds, finished);
-        links.lines.send(Out::Cut(Box::new(snapshot))).map_err(|_| Gone)
-    }
-
-    /// The state at the end, durable when this returns; a neighbour that failed says so itself.
-    fn final_cut(&mut self, links: &Links, finished: bool) -> Result<(), Gone> {
-        let Some(saved) = &links.saved else { return Ok(()) };
-        if self.in_flight {
-            saved.recv().map_err(|_| Gone)?;
-        }
-        self.cut(links, finished)?;
-        saved.recv().map_err(|_| Gone)
     }
 }

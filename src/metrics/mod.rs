@@ -1,0 +1,305 @@
+//! Names every counter and gauge once, counts, and writes it all as text for Prometheus.
+//!
+//! [`Metrics`] is a handle that may be cloned and shared by threads: the engine counts batches and commits with it, a source
+//! tells it about partitions. Other modules say what happened ([`Metrics::batch`], [`Metrics::committed`]) and never how it is
+//! called or stored, so the names stand here and nowhere else. The hot path counts by batches, never by records. A process
+//! may have several of them; nothing here is global.
+//!
+//! **Frozen**: dashboards and alerts go by these names, labels and units, so none is renamed or gets another meaning; new ones
+//! may come.
+//!
+//! | name | labels | is |
+//! |---|---|---|
+//! | `flexihash_records_total` | | records that went through the learner, good and bad, of all passes |
+//! | `flexihash_record_bytes_total` | | their bytes |
+//! | `flexihash_examples_total` | | labelled records that were learned |
+//! | `flexihash_features_total` | | their features |
+//! | `flexihash_dropped_steps_total` | | row updates dropped because they were not finite |
+//! | `flexihash_dead_letters_total` | `reason`: `length`, `parse`, `feature`, `learner` | bad records |
+//! | `flexihash_model_examples` | | examples over the model's whole life |
+//! | `flexihash_loss` | `over`: `life`, `window` | progressive loss; the window is the last 10,000 to 20,000 examples |
+//! | `flexihash_generation` | | the newest durable generation of the model folder |
+//! | `flexihash_checkpoints_total` | | generations made durable |
+//! | `flexihash_checkpoint_duration_seconds` | | histogram of how long each took |
+//! | `flexihash_last_checkpoint_timestamp_seconds` | | when the last one was, in Unix time |
+//! | `flexihash_last_checkpoint_age_seconds` | | how long ago that was; before the first one, since the run began |
+//! | `flexihash_commits_total` | | transactions committed: offsets, results and generation together |
+//! | `flexihash_commit_duration_seconds` | | histogram of how long each took |
+//! | `flexihash_last_commit_timestamp_seconds` | | when the last one was, in Unix time |
+//! | `flexihash_partitions` | | partitions that are assigned to this member now |
+//! | `flexihash_lag_records` | `topic`, `partition` | offsets between the last commit and the partition's end, as last heard |
+//! | `flexihash_rebalances_total` | `event`: `assigned`, `revoked`, `lost` | what the group asked of this member |
+//! | `flexihash_brokers_up` | | brokers that the consumer has a connection to |
+//! | `flexihash_build_info` | `version` | 1 |
+//!
+//! Counters are those of this process and begin at 0 with it; what is learned again after a lost commit is counted again.
+//! Records a second are `rate(flexihash_records_total[1m])`. What a run has nothing of, checkpoints without a model folder or lag
+//! of a file, is absent rather than 0. Written as [OpenMetrics](https://prometheus.io/docs/specs/om/open_metrics_spec/) 1.0,
+//! the text format that Prometheus asks for first.
+
+mod names;
+#[cfg(test)]
+mod tests;
+
+use crate::sync::{Mutex, lock};
+use names::{Late, Names};
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant, SystemTime};
+
+/// The media type of [`Metrics::text`].
+pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Why a record is bad.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bad {
+    /// Longer than the limit.
+    Length,
+    /// Not a record: no JSON, or another form or label than is expected.
+    Parse,
+    /// A feature that the hash cannot take.
+    Feature,
+    /// The learner refused it: labels of another shape than before, too many tasks.
+    Learner,
+}
+
+impl Bad {
+    const ALL: [(Self, &str); 4] = [
+        (Self::Length, "length"),
+        (Self::Parse, "parse"),
+        (Self::Feature, "feature"),
+        (Self::Learner, "learner"),
+    ];
+}
+
+/// What a group asked of a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rebalance {
+    /// It gave partitions.
+    Assigned,
+    /// It wants partitions back.
+    Revoked,
+    /// It gave them to others already.
+    Lost,
+}
+
+impl Rebalance {
+    const ALL: [(Self, &str); 3] =
+        [(Self::Assigned, "assigned"), (Self::Revoked, "revoked"), (Self::Lost, "lost")];
+}
+
+/// What a batch brought.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct BatchCount {
+    /// Records, good and bad.
+    pub records: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Labelled records that were learned.
+    pub examples: u64,
+    /// Their features.
+    pub features: u64,
+    /// Row updates dropped because they were not finite.
+    pub dropped_steps: u64,
+}
+
+type Real = Gauge<f64, AtomicU64>;
+type Labelled<M> = Family<[(&'static str, &'static str); 1], M>;
+type Place = [(&'static str, String); 2];
+
+/// See the [module](self).
+#[derive(Clone)]
+pub struct Metrics(Arc<Inner>);
+
+struct Inner {
+    registry: Registry,
+    records: Counter,
+    record_bytes: Counter,
+    examples: Counter,
+    features: Counter,
+    dropped_steps: Counter,
+    dead_letters: Labelled<Counter>,
+    model_examples: Gauge,
+    loss: Labelled<Real>,
+    generation: Late<Gauge>,
+    checkpoints: Late<Counter>,
+    checkpoint_duration: Late<Histogram>,
+    checkpoint_time: Late<Real>,
+    checkpoint_age: Late<Real>,
+    commits: Late<Counter>,
+    commit_duration: Late<Histogram>,
+    commit_time: Late<Real>,
+    partitions: Late<Gauge>,
+    lag: Family<Place, Gauge>,
+    rebalances: Labelled<Counter>,
+    brokers_up: Late<Gauge>,
+    /// What the age of a checkpoint counts from; none if the run saves nothing.
+    aged_since: Mutex<Option<Instant>>,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// All at 0, or absent.
+    pub fn new() -> Self {
+        let mut named = Names::new();
+        let dead_letters = named.plain("dead_letters", "Bad records");
+        let seconds = Some(Unit::Seconds);
+        let inner = Inner {
+            records: named.plain("records", "Records that went through the learner, good and bad"),
+            record_bytes: named.with("record", "Bytes of these records", Unit::Bytes),
+            examples: named.plain("examples", "Labelled records that were learned"),
+            features: named.plain("features", "Features of these examples"),
+            dropped_steps: named.plain("dropped_steps", "Row updates dropped because they were not finite"),
+            dead_letters,
+            model_examples: named.plain("model_examples", "Examples over the model's whole life"),
+            loss: named.plain("loss", "Progressive loss, over the model's life and its last window"),
+            generation: named.late("generation", "The newest durable generation of the model folder", None),
+            checkpoints: named.late("checkpoints", "Generations made durable", None),
+            checkpoint_duration: named.durations("checkpoint_duration", "How long generations took"),
+            checkpoint_time: named.late(
+                "last_checkpoint_timestamp",
+                "When the last generation was made durable, in Unix time",
+                seconds.clone(),
+            ),
+            checkpoint_age: named.late(
+                "last_checkpoint_age",
+                "Time since the last generation, or since the run began",
+                seconds.clone(),
+            ),
+            commits: named.late("commits", "Transactions committed", None),
+            commit_duration: named.durations("commit_duration", "How long transactions took"),
+            commit_time: named.late(
+                "last_commit_timestamp",
+                "When the last transaction was committed, in Unix time",
+                seconds,
+            ),
+            partitions: named.late("partitions", "Partitions assigned to this member", None),
+            lag: named.with(
+                "lag",
+                "Offsets between the last commit and the end of the partition",
+                Unit::Other("records".to_owned()),
+            ),
+            rebalances: named.plain("rebalances", "What the group asked of this member"),
+            brokers_up: named.late("brokers_up", "Brokers that the consumer has a connection to", None),
+            aged_since: Mutex::new(None),
+            registry: named.finish(),
+        };
+        for (_, reason) in Bad::ALL {
+            drop(inner.dead_letters.get_or_create(&[("reason", reason)]));
+        }
+        Self(Arc::new(inner))
+    }
+
+    /// A batch went through the learner, of a model that has learned `life` examples by now.
+    pub fn batch(&self, count: BatchCount, life: u64) {
+        let inner = &self.0;
+        inner.records.inc_by(count.records);
+        inner.record_bytes.inc_by(count.bytes);
+        inner.examples.inc_by(count.examples);
+        inner.features.inc_by(count.features);
+        inner.dropped_steps.inc_by(count.dropped_steps);
+        inner.model_examples.set(whole(life));
+    }
+
+    /// A record is bad.
+    pub fn bad(&self, bad: Bad) {
+        for (_, reason) in Bad::ALL.iter().filter(|(kind, _)| *kind == bad) {
+            self.0.dead_letters.get_or_create(&[("reason", reason)]).inc();
+        }
+    }
+
+    /// Progressive losses as they are now.
+    pub fn loss(&self, life: f64, window: f64) {
+        self.0.loss.get_or_create(&[("over", "life")]).set(life);
+        self.0.loss.get_or_create(&[("over", "window")]).set(window);
+    }
+
+    /// A run begins that saves generations, from this one on.
+    pub fn saves(&self, generation: u64) {
+        self.0.generation.get().set(whole(generation));
+        self.0.checkpoints.get();
+        lock(&self.0.aged_since).get_or_insert_with(Instant::now);
+    }
+
+    /// A generation became durable.
+    pub fn checkpointed(&self, generation: u64, took: Duration) {
+        self.0.generation.get().set(whole(generation));
+        self.0.checkpoints.get().inc();
+        self.0.checkpoint_duration.get().observe(took.as_secs_f64());
+        self.0.checkpoint_time.get().set(unix_time());
+        *lock(&self.0.aged_since) = Some(Instant::now());
+    }
+
+    /// Results, positions and generation were committed in one transaction.
+    pub fn committed(&self, took: Duration) {
+        self.0.commits.get().inc();
+        self.0.commit_duration.get().observe(took.as_secs_f64());
+        self.0.commit_time.get().set(unix_time());
+    }
+
+    /// So many partitions are this member's now.
+    pub fn partitions(&self, count: usize) {
+        self.0.partitions.get().set(whole(count as u64));
+        for (_, event) in Rebalance::ALL {
+            drop(self.0.rebalances.get_or_create(&[("event", event)]));
+        }
+    }
+
+    /// The group asked something of this member.
+    pub fn rebalanced(&self, rebalance: Rebalance) {
+        for (_, event) in Rebalance::ALL.iter().filter(|(kind, _)| *kind == rebalance) {
+            self.0.rebalances.get_or_create(&[("event", event)]).inc();
+        }
+    }
+
+    /// How far a partition's end is ahead of the last commit; none: it is not this member's any more.
+    pub fn lag(&self, topic: &str, partition: i32, lag: Option<u64>) {
+        let place = [("topic", topic.to_owned()), ("partition", partition.to_string())];
+        match lag {
+            Some(lag) => _ = self.0.lag.get_or_create(&place).set(whole(lag)),
+            None => _ = self.0.lag.remove(&place),
+        }
+    }
+
+    /// So many brokers are connected.
+    pub fn brokers_up(&self, count: usize) {
+        self.0.brokers_up.get().set(whole(count as u64));
+    }
+
+    /// Everything as it is now; its type is [`MEDIA_TYPE`].
+    pub fn text(&self) -> String {
+        if let Some(since) = *lock(&self.0.aged_since) {
+            self.0.checkpoint_age.get().set(since.elapsed().as_secs_f64());
+        }
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        let _ = encode(&mut text, &self.0.registry);
+        text
+    }
+}
+
+fn whole(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn unix_time() -> f64 {
+    SystemTime::UNIX_EPOCH.elapsed().map_or(0.0, |time| time.as_secs_f64())
+}
