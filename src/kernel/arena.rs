@@ -290,9 +290,12 @@ impl<'a> HeldRows<'a> {
         HeldCells { held: HeldRows { floats, sides, rows, shape, mask, owners, life }, cells: PhantomData }
     }
 
-    /// Starts fetching the row at `place`, whoever holds it.
+    /// Starts fetching the row at `place`, if there is one, whoever holds it.
     #[inline(always)]
     pub(crate) fn prefetch(&self, place: u32) {
+        if place >= self.rows {
+            return;
+        }
         let row = self.row_at(place);
         for line in 0..self.shape.width.div_ceil(16) {
             prefetch_at(row.wrapping_add(16 * line).cast_const());
