@@ -49,7 +49,8 @@ fn committed(group: &str, topic: &str, expected: i64) {
 fn stop(child: &mut Child, scene: &Scene, log: &str) {
     signal(child, "TERM");
     let status = wait(child, Duration::from_secs(30));
-    assert!(status.success(), "{}", scene.text(log));
+    let said = scene.text(log);
+    assert!(status.success() && !said.contains("ERROR"), "{said}");
 }
 
 /// Two members, of which the second comes later, leaves and comes again.
@@ -157,6 +158,44 @@ fn a_member_that_was_thought_dead_goes_back_to_its_last_commit() {
     assert!(answers.values().all(|&times| times == 1));
     let learned = |name: &str| scene.json(name)["examples"].as_u64().unwrap();
     assert_eq!(learned("one.json") + learned("two.json"), 4000);
+}
+
+#[test]
+fn a_member_that_was_thought_dead_and_told_to_stop_leaves_what_was_committed() {
+    let (topic, out) = (fresh("left"), fresh("left-out"));
+    broker().topic(&topic, 4);
+    let scene = Scene::new();
+    let line = |model: &str, every: &str| {
+        let timeouts = "-X session.timeout.ms=1500 -X heartbeat.interval.ms=300";
+        train(
+            &topic,
+            &topic,
+            &format!(
+                "-m {model} -p {model}.jsonl --checkpoint-every {every} {timeouts} --dead-letters kafka:{out}"
+            ),
+        )
+    };
+    send(&topic, 0..100);
+    let mut one = start(&scene, &line("one", "400"), "one.log");
+    committed(&topic, &topic, 100);
+    send(&topic, 100..150);
+    std::thread::sleep(Duration::from_secs(1));
+    signal(&one, "STOP");
+    let mut two = start(&scene, &line("two", "100ms"), "two.log");
+    committed(&topic, &topic, 150);
+    // It saves what it has learned, and hears then that others have it.
+    signal(&one, "TERM");
+    signal(&one, "CONT");
+    assert!(wait(&mut one, Duration::from_secs(30)).success(), "{}", scene.text("one.log"));
+    assert!(scene.text("one.log").contains("never committed"), "{}", scene.text("one.log"));
+    stop(&mut two, &scene, "two.log");
+    let kept = |name: &str| {
+        let shown = ok(&scene, &format!("inspect {name} --json")).stdout;
+        let shown: serde_json::Value = serde_json::from_slice(&shown).unwrap();
+        let lines = scene.text(&format!("{name}.jsonl")).lines().count();
+        (shown["summary"]["examples"].as_u64().unwrap(), lines)
+    };
+    assert_eq!((kept("one"), kept("two")), ((400, 400), (200, 200)));
 }
 
 #[test]

@@ -16,6 +16,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// How long a member that was told to stop asks which of its generations counts.
+const GO_BACK: Duration = Duration::from_secs(20);
 
 /// Everything that stays the same from one start to the next.
 struct Service<'a> {
@@ -68,25 +72,37 @@ impl<'a> Service<'a> {
     }
 
     /// Runs until the end or a signal; again from the last commit where partitions were lost. None: the signal came
-    /// before anything was read, or while it was going back; the last commit is where things stand.
+    /// before anything was read, or when partitions were lost; then `back` brings the files to the last commit.
     fn serve(
         &self,
         mut once: impl FnMut(&Self) -> Result<Finished, CommandError>,
+        back: impl FnOnce(&Self) -> Result<(), CommandError>,
     ) -> Result<Option<Finished>, CommandError> {
+        let mut lost = false;
         loop {
             self.running.set(false);
             self.watch.set_ready(false);
             match once(self) {
-                Err(_) if !self.running.get() && self.stop.load(Ordering::Relaxed) => return Ok(None),
                 Err(CommandError::Engine(EngineError::Publish(PublishError::Lost))) => {
-                    if self.stop.load(Ordering::Relaxed) {
-                        return Ok(None);
-                    }
                     tracing::warn!(group = self.options.group, "going back to the last commit");
+                    lost = true;
                 }
+                Err(_) if !self.running.get() && self.is_stopped() => {}
                 finished => return finished.map(Some),
             }
+            if self.is_stopped() {
+                if lost && let Err(error) = back(self) {
+                    tracing::warn!(
+                        "not gone back: {error}; the newest generation may never have been committed: the next start sees to it"
+                    );
+                }
+                return Ok(None);
+            }
         }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
     }
 
     /// Lengths of files that lines went to.
@@ -133,19 +149,26 @@ pub(crate) fn train(
     let Some(folder) = &run.model else {
         return Err(usage("--kafka: needs --model, the folder that is committed with the offsets"));
     };
-    let finished = service.serve(|service| {
-        // The committed generation and one that may never be.
-        let store = Writer::create_or_open(folder, run.keep.unwrap_or(train::KEEP).max(2))?;
-        let (store, commits, known) = go_back(service, store, kafka.adopt == Some(true))?;
+    let adopt = kafka.adopt == Some(true);
+    // The committed generation and one that may never be.
+    let open = || Writer::create_or_open(folder, run.keep.unwrap_or(train::KEEP).max(2));
+    let once = |service: &Service<'_>| {
+        let (store, mut commits, known) = go_back(service, open()?, adopt, service.options, &service.stop)?;
         let Start { model, store, kept } =
             train::go_on(store, &service.run, flags, known || run.resume == Some(true))?;
         let store = store.ok_or_else(|| usage("no model folder"))?;
-        let mut commits = commits;
         commits.claim(store.manifest().map_or(0, |manifest| manifest.generation))?;
         let outputs = train::outputs(&service.run, &kept)?;
         service.start(model, outputs, Some(store), commits)
-    })?;
-    finished.map_or(Ok(()), |finished| train::finish(&service.run, &finished))
+    };
+    // The signal was heard: only the clock ends this.
+    let back = |service: &Service<'_>| {
+        let options = KafkaOptions { wait: GO_BACK, ..service.options.clone() };
+        let (store, ..) = go_back(service, open()?, adopt, &options, &Arc::default())?;
+        let kept = store.manifest().map(|manifest| manifest.progress.outputs.clone());
+        train::outputs(&service.run, &kept.unwrap_or_default()).map(drop)
+    };
+    service.serve(once, back)?.map_or(Ok(()), |finished| train::finish(&service.run, &finished))
 }
 
 /// Fences others of this model and takes away what was never committed. True if the model was in the group before.
@@ -153,10 +176,11 @@ fn go_back(
     service: &Service<'_>,
     mut store: Writer,
     adopt: bool,
+    options: &KafkaOptions,
+    stop: &Arc<AtomicBool>,
 ) -> Result<(Writer, KafkaCommits, bool), CommandError> {
     let (id, _) = store.member_id()?;
-    let (commits, committed) =
-        KafkaCommits::open(service.options, &service.outputs, Some(&id), &service.stop)?;
+    let (commits, committed) = KafkaCommits::open(options, &service.outputs, Some(&id), stop)?;
     match committed {
         Committed::Generation(generation) => {
             store.go_back_to(generation)?;
@@ -188,7 +212,7 @@ pub(crate) fn predict(
     let service = Service::new(run, kafka, &mut options)?;
     let Some(folder) = &run.model else { return Err(usage("--kafka: needs --model")) };
     let mut again = false;
-    service.serve(|service| {
+    let once = |service: &Service<'_>| {
         let model = predict::load(folder)?.for_prediction();
         let (commits, _) = KafkaCommits::open(service.options, &service.outputs, None, &service.stop)?;
         // The lines of an earlier membership stay.
@@ -196,6 +220,7 @@ pub(crate) fn predict(
         again = true;
         let outputs = train::outputs(&service.run, &kept)?;
         service.start(model, outputs, None, commits)
-    })?;
-    Ok(())
+    };
+    // Lines that were written stay.
+    service.serve(once, |_| Ok(())).map(drop)
 }

@@ -35,6 +35,15 @@ fn filter(text: &str) -> Result<String, String> {
     }
 }
 
+/// The Kafka client's wrapper calls it an error that a consumer is closed before it is dropped. What the client itself has to
+/// say comes under `librdkafka`.
+fn quiet(filter: EnvFilter) -> EnvFilter {
+    match "rdkafka::consumer=off".parse() {
+        Ok(directive) => filter.add_directive(directive),
+        Err(_) => filter,
+    }
+}
+
 impl LogFlags {
     /// Begins to log; `default` is the level unless something else is asked for.
     pub(crate) fn begin(&self, default: &str) {
@@ -42,7 +51,7 @@ impl LogFlags {
         let from_environment =
             || VARIABLES.iter().find_map(|name| std::env::var(name).ok().filter(|text| !text.is_empty()));
         let filter = asked.or_else(from_environment).and_then(|text| EnvFilter::try_new(text).ok());
-        let filter = filter.unwrap_or_else(|| EnvFilter::new(default));
+        let filter = quiet(filter.unwrap_or_else(|| EnvFilter::new(default)));
         let colours = std::io::stderr().is_terminal();
         let lines =
             tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);

@@ -12,7 +12,7 @@ use crate::sync::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// See the [module](self).
+/// Sends results to their topics at once, at least once each.
 #[derive(Debug)]
 pub struct KafkaEmitter {
     outbox: Outbox,

@@ -102,7 +102,7 @@ pub enum Committed {
     Generation(u64),
 }
 
-/// The commit point of a member. See the [module](self).
+/// The commit point of a member: opened, it fences others of its model's id; [`Self::claim`] and [`Self::publisher`] follow.
 #[derive(Debug)]
 pub struct KafkaCommits {
     options: KafkaOptions,

@@ -185,12 +185,17 @@ impl ConsumerContext for Context {
     }
 }
 
-/// Answers an assignment that nobody wants any more: the client waits for an answer, at its end too.
-fn take_none(consumer: &BaseConsumer<Context>) -> KafkaResult<()> {
+/// Answers an assignment.
+fn take(consumer: &BaseConsumer<Context>, partitions: &TopicPartitionList) -> KafkaResult<()> {
     match consumer.rebalance_protocol() {
-        RebalanceProtocol::Cooperative => consumer.incremental_assign(&TopicPartitionList::new()),
-        RebalanceProtocol::Eager | RebalanceProtocol::None => consumer.assign(&TopicPartitionList::new()),
+        RebalanceProtocol::Cooperative => consumer.incremental_assign(partitions),
+        RebalanceProtocol::Eager | RebalanceProtocol::None => consumer.assign(partitions),
     }
+}
+
+/// The same where nobody wants it any more: the client waits for an answer, at its end too.
+fn take_none(consumer: &BaseConsumer<Context>) -> KafkaResult<()> {
+    take(consumer, &TopicPartitionList::new())
 }
 
 fn let_go(consumer: &BaseConsumer<Context>, partitions: &TopicPartitionList) -> KafkaResult<()> {
@@ -237,11 +242,7 @@ impl Member {
 
     /// Starts to fetch from `partitions`, which are ours from now on.
     pub(super) fn assign(&self, partitions: &[(Partition, u64)]) -> KafkaResult<()> {
-        let list = Partition::with_offsets(partitions)?;
-        match self.consumer.rebalance_protocol() {
-            RebalanceProtocol::Cooperative => self.consumer.incremental_assign(&list)?,
-            RebalanceProtocol::Eager | RebalanceProtocol::None => self.consumer.assign(&list)?,
-        }
+        take(&self.consumer, &Partition::with_offsets(partitions)?)?;
         let named = partitions.iter().map(|(partition, _)| (partition.to_string(), partition.clone()));
         lock(&self.owned).extend(named);
         Ok(())

@@ -62,7 +62,7 @@ struct Reading {
     done: bool,
 }
 
-/// See the [module](self).
+/// Records of topics, read as a member of a consumer group. It never commits: [`crate::sink::KafkaPublisher`] does.
 #[derive(Debug)]
 pub struct KafkaSource {
     member: Arc<Member>,
