@@ -183,11 +183,10 @@ fn a_member_that_was_thought_dead_and_told_to_stop_leaves_what_was_committed() {
     signal(&one, "STOP");
     let mut two = start(&scene, &line("two", "100ms"), "two.log");
     committed(&topic, &topic, 150);
-    // It saves what it has learned, and hears then that others have it.
+    // Whether it hears first that others have its partitions or that it is to stop: it may save what it has learned.
     signal(&one, "TERM");
     signal(&one, "CONT");
     assert!(wait(&mut one, Duration::from_secs(30)).success(), "{}", scene.text("one.log"));
-    assert!(scene.text("one.log").contains("never committed"), "{}", scene.text("one.log"));
     stop(&mut two, &scene, "two.log");
     let kept = |name: &str| {
         let shown = ok(&scene, &format!("inspect {name} --json")).stdout;
