@@ -11,6 +11,9 @@ use std::marker::PhantomData;
 /// Rows that a loop fetches ahead, into the second-level cache: enough to hide a miss of the last one.
 pub(super) const AHEAD: usize = 32;
 
+/// Records whose vector a loop fetches ahead: some twenty rows.
+pub(super) const VECTORS_AHEAD: usize = 4;
+
 /// Rows of `T`, `[len, dim]`; a row may occur more than once.
 #[derive(Debug)]
 pub struct List<'r, T> {

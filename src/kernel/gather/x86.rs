@@ -1,7 +1,7 @@
 //! The same sums with a record's vector in registers, 256 or 512 bits wide.
 
 use super::{Features, plain};
-use crate::kernel::list::{AHEAD, RowList, fetch};
+use crate::kernel::list::{AHEAD, RowList, VECTORS_AHEAD, fetch};
 use crate::kernel::register::Register;
 use std::arch::x86_64::{__m256, __m512};
 
@@ -52,6 +52,7 @@ unsafe fn gather<V: Register, const N: usize, const BLOCKS: usize>(
     let count = rows.len().min(features.values.len());
     let (rows, values) = (rows.addresses().as_ptr(), features.values.as_ptr());
     for (sum, record) in out.chunks_exact_mut(dim).zip(features.records(count)) {
+        fetch(sum.as_ptr().wrapping_add(VECTORS_AHEAD * dim), dim);
         for part in 0..BLOCKS {
             // SAFETY: as above.
             let mut lanes = unsafe { [V::zero(); N] };

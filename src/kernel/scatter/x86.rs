@@ -1,7 +1,7 @@
 //! The same additions with a row in registers, 256 or 512 bits wide: it is looked at as a whole before it is stored.
 
 use super::{Features, Overflow, overflow, plain};
-use crate::kernel::list::{AHEAD, RowCells, fetch};
+use crate::kernel::list::{AHEAD, RowCells, VECTORS_AHEAD, fetch};
 use crate::kernel::register::Register;
 use std::arch::x86_64::{__m256, __m512};
 
@@ -60,6 +60,7 @@ unsafe fn scatter<V: Register, const N: usize>(
     let count = rows.len().min(features.values.len());
     let (rows, values) = (rows.addresses().as_ptr(), features.values.as_ptr());
     for (above, record) in above.chunks_exact(dim).zip(features.records(count)) {
+        fetch(above.as_ptr().wrapping_add(VECTORS_AHEAD * dim), dim);
         for i in record {
             // SAFETY: i is below `count`, and the list is longer than that by the padding.
             let (row, ahead) = unsafe { ((*rows.add(i)).cast_mut(), *rows.add(i + AHEAD)) };
