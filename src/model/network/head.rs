@@ -1,7 +1,7 @@
 //! A network with its parameters: it predicts, then learns, and its state can be stored exactly.
 
 use super::field::lists_of;
-use super::parameter::Dense;
+use super::parameter::{Dense, all_finite};
 use super::{
     Field, FieldKind, Inputs, Items, Network, NetworkError, ParameterState, Pass, Phase, RandomMasks,
     Targets, Values,
@@ -363,8 +363,8 @@ struct Slopes {
 
 impl Slopes {
     fn are_finite(&self) -> bool {
-        let all = self.leaves.iter().chain(&self.parameters).flatten();
-        self.loss.is_finite() && all.fold(true, |finite, slope| finite & slope.is_finite())
+        let mut all = self.leaves.iter().chain(&self.parameters);
+        self.loss.is_finite() && all.all(|slopes| all_finite(slopes))
     }
 }
 

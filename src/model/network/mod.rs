@@ -20,6 +20,10 @@
 //! *Numbers.* Everything is f32 on the CPU. Unlike the heads beside it, a network's bits are those of candle's matrix products
 //! and of the system's exp and ln: the same from run to run and across [`NetworkHead::restore`] on one kind of processor, not on
 //! all. A step that f32 cannot hold is dropped whole and counted, so no finite input ever stores a parameter that is not finite.
+//!
+//! *Speed.* A pass costs some microseconds an operation whatever the batch, so batches pay (`benches/network.rs`). Set
+//! `RAYON_NUM_THREADS`, to any number: where it is unset, candle (0.11) reads `/proc/cpuinfo` at every matrix product, which
+//! makes a small batch five times as slow.
 
 mod blocks;
 mod cohort;

@@ -139,7 +139,7 @@ impl Dense {
         let states = self.states.iter().zip(gradients);
         let moved: Vec<Vec<f32>> =
             states.map(|(state, gradient)| moved(&self.options, state, gradient, rate)).collect();
-        if !moved.iter().flatten().fold(true, |finite, value| finite & value.is_finite()) {
+        if !moved.iter().all(|state| all_finite(state)) {
             return Ok(false);
         }
         self.tensors = self.tensors_of(&moved)?;
@@ -277,12 +277,19 @@ fn moved(options: &OptimizerOptions, state: &[f32], gradient: &[f32], rate: f64)
     fn of<O: Optimizer<N>, const N: usize>(
         optimizer: O,
         state: &[f32],
-        gradient: &[f32],
-        rate: f64,
+        (gradient, rate): (&[f32], f64),
     ) -> Vec<f32> {
-        let weights = state.as_chunks().0.iter().zip(gradient);
-        let moved = |(&state, &slope): (&[f32; N], &f32)| optimizer.moved(state, f64::from(slope), rate);
-        weights.flat_map(moved).map(|value| value as f32).collect()
+        let mut moved = vec![0.0; state.len()];
+        let weights = moved.as_chunks_mut().0.iter_mut().zip(state.as_chunks::<N>().0).zip(gradient);
+        for ((moved, &state), &slope) in weights {
+            *moved = optimizer.moved(state, f64::from(slope), rate).map(|value| value as f32);
+        }
+        moved
     }
-    with_optimizer!(options, optimizer => of(optimizer, state, gradient, rate))
+    with_optimizer!(options, optimizer => of(optimizer, state, (gradient, rate)))
+}
+
+/// Whether every value is finite; without a branch a value, so that it costs little.
+pub(super) fn all_finite(values: &[f32]) -> bool {
+    values.iter().fold(true, |finite, value| finite & value.is_finite())
 }
