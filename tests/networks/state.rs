@@ -107,3 +107,15 @@ fn copies_that_learned_apart_are_averaged_by_their_records() {
     still.merge(&[&head(ranker(), OptimizerKind::Sgd)]).unwrap_err();
     assert_eq!(still.state(), before);
 }
+
+#[test]
+fn what_is_watched_is_that_of_predicting() {
+    let mixture = Representation::Mixture(cohort(Addressing::Softmax));
+    let (head, mut dice) = (head(estimator(mixture, false), OptimizerKind::Sgd), Dice(6));
+    let inputs = inputs(&head, 3, &mut dice);
+    let targets = targets(&head, &inputs, &mut dice);
+    let watched = head.watch(&inputs).unwrap();
+    assert_eq!(watched, head.backward(&inputs, &targets, Phase::Predict).unwrap().watched);
+    let weights = watched["mixture_probs"].chunks_exact(2);
+    assert!(weights.len() == 3 && weights.into_iter().all(|pair| (pair[0] + pair[1] - 1.0).abs() < 1e-6));
+}

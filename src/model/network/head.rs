@@ -7,7 +7,7 @@ use super::{
     Targets, Values,
 };
 use crate::optim::{OptimizerKind, OptimizerOptions};
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use std::collections::BTreeMap;
 
 /// How a network starts and how its dense parameters move.
@@ -164,6 +164,16 @@ impl<N: Network> NetworkHead<N> {
         self.predictions(&outputs)
     }
 
+    /// What the network [watches](Pass::watch) while it predicts `inputs`, by name, row-major: for reports. Changes nothing.
+    ///
+    /// # Errors
+    /// Inputs that are not those of the network.
+    pub fn watch(&self, inputs: &Inputs) -> Result<BTreeMap<String, Vec<f32>>, NetworkError> {
+        let mut pass = self.pass(inputs, Phase::Predict)?;
+        self.forward(inputs, &mut pass)?;
+        watched(&pass)
+    }
+
     /// The loss of `inputs` with `targets`, and its gradients. Changes nothing but the generator of `phase`'s masks.
     ///
     /// # Errors
@@ -178,16 +188,12 @@ impl<N: Network> NetworkHead<N> {
         let outputs = self.forward(inputs, &mut pass)?;
         let labels = targets.masked(outputs.elem_count(), self.output_mask(inputs))?;
         let slopes = self.slopes(&pass, &outputs, labels)?;
-        let flat = |(name, tensor): (&String, &Tensor)| {
-            let values = tensor.flatten_all()?.to_dtype(candle_core::DType::F32)?.to_vec1()?;
-            Ok((name.clone(), values))
-        };
         Ok(Backward {
             loss: slopes.loss,
             outputs: outputs.flatten_all()?.to_vec1()?,
             leaves: slopes.leaves,
             parameters: self.dense.named(slopes.parameters),
-            watched: pass.watched().iter().map(flat).collect::<Result<_, NetworkError>>()?,
+            watched: watched(&pass)?,
         })
     }
 
@@ -352,6 +358,14 @@ impl<N: Network> NetworkHead<N> {
         self.backward(&inputs, &targets, Phase::Train(&mut RandomMasks::new(0)))?;
         Ok(())
     }
+}
+
+/// What a pass has watched, as floats.
+fn watched(pass: &Pass<'_>) -> Result<BTreeMap<String, Vec<f32>>, NetworkError> {
+    let flat = |(name, tensor): (&String, &Tensor)| {
+        Ok((name.clone(), tensor.flatten_all()?.to_dtype(DType::F32)?.to_vec1()?))
+    };
+    pass.watched().iter().map(flat).collect()
 }
 
 /// A loss and its gradients, as they come.
