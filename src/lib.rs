@@ -42,7 +42,8 @@
 //! | a stream to be parsed by many threads, with checkpoints, predictions and dead letters | [`Engine`] over a [`record::Source`]: [`source::LinesSource`] or your own (`examples/custom_source.rs`) |
 //! | topics of a Kafka cluster, each record once | [`Engine`] over a `source::KafkaSource`, with a `sink::KafkaPublisher` |
 //! | a run to be watched | `metrics::Metrics` by `Engine::with_metrics`, and `serve::Server` for Prometheus and probes |
-//! | a model of your own that wants fixed-size vectors of feature dicts | [`FlexiHashEmbedding`]; `examples/embed_dicts.rs` |
+//! | a model of your own that wants fixed-size vectors of feature dicts | [`FlexiHashEmbedding`]; `examples/embed_dicts.rs`, and `examples/embed_network.rs` with candle |
+//! | a network to be trained online, its dense part on candle | `model::network::NetworkHead` over a published system or a `model::network::Network` of your own |
 //! | hashed batches already, or other wiring | [`Learner`] on a [`batch::Batch`] |
 //!
 //! [`Model`], [`Learner`] and all records, options and summaries are `Send`; what is shared by threads (parser, hasher,
@@ -51,7 +52,8 @@
 //! # Features of the crate
 //!
 //! `pipeline`: sources, sinks, checkpoints and the engine. `serve`: metrics and probes over HTTP. `kafka`
-//! (default): topics in and out on top of `pipeline`; `kafka-ssl`: with TLS and SASL. `cli` (default): the command, and `serve`. Without these the core is left: records, hash, table,
+//! (default): topics in and out on top of `pipeline`; `kafka-ssl`: with TLS and SASL. `cli` (default): the command, and `serve`. `network`: models on
+//! candle, `model::network`, on the core alone. Without these the core is left: records, hash, table,
 //! optimizers, heads, learner, embedding.
 #![cfg_attr(not(feature = "pipeline"), allow(rustdoc::broken_intra_doc_links))]
 

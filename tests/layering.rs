@@ -39,8 +39,8 @@ const DOORS: &[(&str, &[&str])] = &[
     ("hyper", &["serve"]),
     ("hyper_util", &["serve"]),
     ("axum", &["serve"]),
-    // Here to stay outside until their issue gives them a door.
-    ("candle_core", &[]),
+    ("candle_core", &["model"]), // model/network
+    ("candle_nn", &["model"]),
 ];
 
 /// A source file: the module it belongs to (the first part of its path below `src`) and its text.

@@ -8,6 +8,8 @@ mod frame;
 mod loss;
 mod mixer;
 mod mixture;
+#[cfg(feature = "network")]
+pub mod network;
 mod plain;
 
 pub use bilinear::{BilinearForward, BilinearMixture};

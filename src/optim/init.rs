@@ -38,19 +38,27 @@ impl Init {
 
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// SplitMix64 (Steele, Lea & Flood 2014).
-struct SplitMix64(u64);
+/// SplitMix64 (Steele, Lea & Flood 2014). Its state is one word, and may be any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SplitMix64(pub(crate) u64);
 
 impl SplitMix64 {
-    fn next(&mut self) -> u64 {
+    /// The next 64 bits.
+    pub(crate) fn word(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(GOLDEN);
         mix(self.0)
     }
 
+    /// Uniform in [0, 1): a multiple of 2⁻²⁴.
+    #[cfg(feature = "network")]
+    pub(crate) fn uniform(&mut self) -> f32 {
+        (self.word() >> 40) as f32 / 16_777_216.0
+    }
+
     /// Standard normal by the sum of twelve uniforms (Irwin–Hall). No logarithm, no cosine: those differ between
     /// systems' libraries in the last bit, a sum does not. Tails end at ±6.
-    fn normal(&mut self) -> f32 {
-        let sum: u64 = (0..3).map(|_| quarters(self.next())).sum();
+    pub(crate) fn normal(&mut self) -> f32 {
+        let sum: u64 = (0..3).map(|_| quarters(self.word())).sum();
         ((sum as f64 + 6.0) / 65536.0 - 6.0) as f32
     }
 }

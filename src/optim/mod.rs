@@ -17,6 +17,8 @@ mod standard;
 pub use bilinear::{Bilinear, BilinearStep, BilinearSums, MACHINES};
 pub use factors::{FactorStep, FactorSums, Factors};
 pub use init::Init;
+#[cfg(feature = "network")]
+pub(crate) use init::SplitMix64;
 pub use lanes::{KALMAN_FROM, LaneStep, LaneSums, Lanes};
 pub use options::{LearningRate, OptimizerKind, OptimizerOptions, Schedule};
 pub use plain::{Adagrad, Adam, Ftrl, Optimizer, Plain, PlainStep, Sgd};

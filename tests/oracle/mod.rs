@@ -19,14 +19,30 @@ pub(crate) enum Kind {
     Siphash,
     Mmh3,
     FlexiHashEmbedding,
+    MultiHashEmbedding,
+    BlockUserReduce,
+    BlockHistoryReduce,
+    BlockCandidateReduce,
+    RecsysPipeline,
+    Recommenders,
+    MultiTaskEstimator,
+    DheEncoding,
 }
 
 impl Kind {
-    const ALL: [(Self, &'static str); 4] = [
+    const ALL: [(Self, &'static str); 12] = [
         (Self::FeatureHasher, "feature_hasher"),
         (Self::Siphash, "siphash"),
         (Self::Mmh3, "mmh3"),
         (Self::FlexiHashEmbedding, "flexi_hash_embedding"),
+        (Self::MultiHashEmbedding, "multi_hash_embedding"),
+        (Self::BlockUserReduce, "block_user_reduce"),
+        (Self::BlockHistoryReduce, "block_history_reduce"),
+        (Self::BlockCandidateReduce, "block_candidate_reduce"),
+        (Self::RecsysPipeline, "recsys_pipeline"),
+        (Self::Recommenders, "recommenders"),
+        (Self::MultiTaskEstimator, "multi_task_estimator"),
+        (Self::DheEncoding, "dhe_encoding"),
     ];
 
     fn of(name: &str, content: &Value) -> Option<Self> {
@@ -52,7 +68,17 @@ impl Kind {
         } else if first("cases", "output_reference") && first("cases", "n_features") {
             Some(Self::FlexiHashEmbedding)
         } else {
-            None
+            let marks = [
+                (Self::MultiHashEmbedding, "hash_indices"),
+                (Self::BlockUserReduce, "user_embeddings"),
+                (Self::BlockHistoryReduce, "history_post_embeddings"),
+                (Self::BlockCandidateReduce, "candidate_post_embeddings"),
+                (Self::RecsysPipeline, "history_output"),
+                (Self::Recommenders, "user_row"),
+                (Self::MultiTaskEstimator, "representation"),
+                (Self::DheEncoding, "k"),
+            ];
+            marks.iter().find(|(_, mark)| first("cases", mark)).map(|(kind, _)| *kind)
         }
     }
 }
@@ -100,7 +126,8 @@ fn oracle_kind_is_told_by_field_then_name_then_shape() {
     assert_eq!(kind("x.json", r#"{"file":"mmh3_2.json"}"#), Some(Kind::Mmh3));
     assert_eq!(kind("siphash_9.json", r#"{"file":"nine.json"}"#), Some(Kind::Siphash));
     assert_eq!(kind("x.json", r#"{"vectors":[{"siphash_1_3":""}]}"#), Some(Kind::Siphash));
-    assert_eq!(kind("recommenders.json", r#"{"file":"recommenders.json","cases":[]}"#), None);
+    assert_eq!(kind("x.json", r#"{"cases":[{"representation":"dhe"}]}"#), Some(Kind::MultiTaskEstimator));
+    assert_eq!(kind("other.json", r#"{"file":"other.json","cases":[]}"#), None);
 }
 
 /// Lower- or upper-case hexadecimal digits to bytes.

@@ -1,0 +1,295 @@
+//! The dense parameters of a network: declared, given their first values, and moved.
+
+use super::NetworkError;
+use super::field::expect_len;
+use crate::hash::murmur3_x64_128;
+use crate::optim::{Adagrad, Adam, Ftrl, Optimizer, OptimizerKind, OptimizerOptions, Sgd, SplitMix64};
+use candle_core::backprop::GradStore;
+use candle_core::{Device, Tensor, Var};
+use std::collections::BTreeMap;
+
+/// What a parameter holds before it has learned anything.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Initial {
+    /// All zeros.
+    Zeros,
+    /// Uniform in [−bound, bound).
+    Uniform {
+        /// The bound.
+        bound: f32,
+    },
+    /// N(0, deviation²).
+    Normal {
+        /// The standard deviation.
+        deviation: f32,
+    },
+}
+
+/// A declared parameter.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parameter {
+    /// Its name, unique in the network; `layer.weight` and `layer.bias` for what [`Pass::linear`](super::Pass::linear) takes.
+    pub name: String,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// Its first values.
+    pub initial: Initial,
+}
+
+impl Parameter {
+    /// A parameter.
+    pub fn new(name: &str, shape: &[usize], initial: Initial) -> Self {
+        Self { name: name.to_owned(), shape: shape.to_vec(), initial }
+    }
+
+    /// The weight `[outputs, inputs]` of a linear layer without bias, uniform within 1/√inputs as torch has it.
+    pub fn projection(layer: &str, inputs: usize, outputs: usize) -> Self {
+        let bound = 1.0 / (inputs.max(1) as f32).sqrt();
+        Self::new(&format!("{layer}.weight"), &[outputs, inputs], Initial::Uniform { bound })
+    }
+
+    /// Weight `[outputs, inputs]` and bias `[outputs]` of a linear layer, uniform within 1/√inputs.
+    pub fn linear(layer: &str, inputs: usize, outputs: usize) -> [Self; 2] {
+        let weight = Self::projection(layer, inputs, outputs);
+        let bias = Self::new(&format!("{layer}.bias"), &[outputs], weight.initial);
+        [weight, bias]
+    }
+
+    fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Its first values: a function of seed and name alone.
+    fn values(&self, seed: u64) -> Vec<f32> {
+        let stream = murmur3_x64_128(self.name.as_bytes(), 0).0;
+        let mut random = SplitMix64(seed ^ stream);
+        let draw = |random: &mut SplitMix64| match self.initial {
+            Initial::Zeros => 0.0,
+            Initial::Uniform { bound } => (2.0 * random.uniform() - 1.0) * bound,
+            Initial::Normal { deviation } => random.normal() * deviation,
+        };
+        (0..self.elements()).map(|_| draw(&mut random)).collect()
+    }
+}
+
+/// A parameter's stored floats: its weights, or what the optimizer derives them from and keeps beside them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ParameterState {
+    /// Its name.
+    pub name: String,
+    /// Its shape, and behind it the floats of a weight's state where that is more than the weight.
+    pub shape: Vec<usize>,
+    /// The floats, row-major.
+    pub values: Vec<f32>,
+}
+
+/// Parameters with their optimizer.
+#[derive(Debug)]
+pub(super) struct Dense {
+    options: OptimizerOptions,
+    declared: Vec<Parameter>,
+    /// Floats of each parameter's state, `[elements, floats a weight]`.
+    states: Vec<Vec<f32>>,
+    tensors: BTreeMap<String, Var>,
+}
+
+impl Dense {
+    /// Parameters with their first values.
+    pub(super) fn new(
+        declared: Vec<Parameter>,
+        options: OptimizerOptions,
+        seed: u64,
+    ) -> Result<Self, NetworkError> {
+        for (index, parameter) in declared.iter().enumerate() {
+            let name = || parameter.name.clone();
+            if declared[..index].iter().any(|earlier| earlier.name == parameter.name) {
+                return Err(NetworkError::Twice { what: "parameter", name: name() });
+            }
+            if parameter.elements() == 0 {
+                let expected = "a size of at least 1";
+                return Err(NetworkError::Option { name: name(), expected, got: 0.0 });
+            }
+        }
+        let states = declared.iter().map(|parameter| initial_state(&options, &parameter.values(seed)));
+        let mut dense = Self { options, states: states.collect(), declared, tensors: BTreeMap::new() };
+        dense.tensors = dense.tensors_of(&dense.states)?;
+        Ok(dense)
+    }
+
+    pub(super) fn tensors(&self) -> &BTreeMap<String, Var> {
+        &self.tensors
+    }
+
+    /// The gradients of all parameters, in the order they were declared.
+    pub(super) fn gradients(&self, store: &GradStore) -> Result<Vec<Vec<f32>>, NetworkError> {
+        let gradient =
+            |parameter: &Parameter| match self.tensors.get(&parameter.name).map(|var| store.get(var)) {
+                Some(Some(gradient)) => Ok(gradient.flatten_all()?.to_vec1()?),
+                _ => Ok(vec![0.0; parameter.elements()]),
+            };
+        self.declared.iter().map(gradient).collect()
+    }
+
+    pub(super) fn named(&self, gradients: Vec<Vec<f32>>) -> BTreeMap<String, Vec<f32>> {
+        self.declared.iter().map(|parameter| parameter.name.clone()).zip(gradients).collect()
+    }
+
+    /// Moves all parameters, or none: `false` if f32 cannot hold one of the new floats.
+    pub(super) fn step(&mut self, gradients: &[Vec<f32>], rate: f64) -> Result<bool, NetworkError> {
+        let states = self.states.iter().zip(gradients);
+        let moved: Vec<Vec<f32>> =
+            states.map(|(state, gradient)| moved(&self.options, state, gradient, rate)).collect();
+        if !moved.iter().all(|state| all_finite(state)) {
+            return Ok(false);
+        }
+        self.tensors = self.tensors_of(&moved)?;
+        self.states = moved;
+        Ok(true)
+    }
+
+    pub(super) fn state(&self) -> Vec<ParameterState> {
+        let floats = floats(self.options.kind);
+        let state = |(parameter, values): (&Parameter, &Vec<f32>)| ParameterState {
+            name: parameter.name.clone(),
+            shape: stored_shape(parameter, floats),
+            values: values.clone(),
+        };
+        self.declared.iter().zip(&self.states).map(state).collect()
+    }
+
+    /// Takes up the mean of `states`, each counting as `shares` say; nothing if they are all 0.
+    pub(super) fn average(
+        &mut self,
+        states: &[Vec<ParameterState>],
+        shares: &[u64],
+    ) -> Result<(), NetworkError> {
+        states.iter().try_for_each(|state| self.check(state))?;
+        let all: u64 = shares.iter().sum();
+        if all == 0 {
+            return Ok(());
+        }
+        let mut mean = self.state();
+        for (index, parameter) in mean.iter_mut().enumerate() {
+            for (at, value) in parameter.values.iter_mut().enumerate() {
+                let copies = states.iter().filter_map(|state| state.get(index)?.values.get(at)).zip(shares);
+                let share = |(&value, &share): (&f32, &u64)| f64::from(value) * (share as f64 / all as f64);
+                *value = copies.map(share).sum::<f64>() as f32;
+            }
+        }
+        self.restore(&mean)
+    }
+
+    /// Takes up a state, or refuses it and changes nothing.
+    pub(super) fn restore(&mut self, state: &[ParameterState]) -> Result<(), NetworkError> {
+        self.check(state)?;
+        let states: Vec<Vec<f32>> = state.iter().map(|found| found.values.clone()).collect();
+        self.tensors = self.tensors_of(&states)?;
+        self.states = states;
+        Ok(())
+    }
+
+    /// Whether it is the state of these parameters, and finite.
+    fn check(&self, state: &[ParameterState]) -> Result<(), NetworkError> {
+        let floats = floats(self.options.kind);
+        for index in 0..self.declared.len().max(state.len()) {
+            let expected = self.declared.get(index);
+            let expected =
+                expected.map(|parameter| (parameter.name.clone(), stored_shape(parameter, floats)));
+            let got = state.get(index).map(|found| (found.name.clone(), found.shape.clone()));
+            if expected != got {
+                return Err(NetworkError::State { expected, got });
+            }
+        }
+        for ParameterState { name, shape, values } in state {
+            expect_len(name, shape.iter().product(), values.len())?;
+            if let Some((index, &got)) = values.iter().enumerate().find(|(_, value)| !value.is_finite()) {
+                return Err(NetworkError::NotFinite { name: name.clone(), index, got });
+            }
+        }
+        Ok(())
+    }
+
+    fn tensors_of(&self, states: &[Vec<f32>]) -> Result<BTreeMap<String, Var>, NetworkError> {
+        let tensor = |(parameter, state): (&Parameter, &Vec<f32>)| {
+            let weights =
+                Tensor::from_vec(weights(&self.options, state), parameter.shape.as_slice(), &Device::Cpu)?;
+            Ok((parameter.name.clone(), Var::from_tensor(&weights)?))
+        };
+        self.declared.iter().zip(states).map(tensor).collect()
+    }
+}
+
+fn stored_shape(parameter: &Parameter, floats: usize) -> Vec<usize> {
+    let more = (floats > 1).then_some(floats);
+    parameter.shape.iter().copied().chain(more).collect()
+}
+
+/// Runs `$body` with the optimizer that `$options` ask for and the number of its floats a weight.
+macro_rules! with_optimizer {
+    ($options:expr, $optimizer:ident => $body:expr) => {
+        match $options.kind {
+            OptimizerKind::Sgd => {
+                let $optimizer = Sgd(*$options);
+                $body
+            }
+            OptimizerKind::Adagrad => {
+                let $optimizer = Adagrad(*$options);
+                $body
+            }
+            OptimizerKind::Ftrl => {
+                let $optimizer = Ftrl(*$options);
+                $body
+            }
+            OptimizerKind::Adam => {
+                let $optimizer = Adam(*$options);
+                $body
+            }
+        }
+    };
+}
+
+fn floats(kind: OptimizerKind) -> usize {
+    fn of<O: Optimizer<N>, const N: usize>(_: O) -> usize {
+        N
+    }
+    with_optimizer!(&OptimizerOptions::new(kind), optimizer => of(optimizer))
+}
+
+fn initial_state(options: &OptimizerOptions, weights: &[f32]) -> Vec<f32> {
+    fn of<O: Optimizer<N>, const N: usize>(optimizer: O, weights: &[f32]) -> Vec<f32> {
+        let first = |&weight: &f32| (f64::from(weight) * optimizer.init_scale()) as f32;
+        let state =
+            |weight: &f32| std::array::from_fn::<f32, N, _>(|k| if k == 0 { first(weight) } else { 0.0 });
+        weights.iter().flat_map(state).collect()
+    }
+    with_optimizer!(options, optimizer => of(optimizer, weights))
+}
+
+fn weights(options: &OptimizerOptions, state: &[f32]) -> Vec<f32> {
+    fn of<O: Optimizer<N>, const N: usize>(optimizer: O, state: &[f32]) -> Vec<f32> {
+        state.as_chunks().0.iter().map(|&state| optimizer.weight(state)).collect()
+    }
+    with_optimizer!(options, optimizer => of(optimizer, state))
+}
+
+/// The state after one step; floats that f32 cannot hold are not finite.
+fn moved(options: &OptimizerOptions, state: &[f32], gradient: &[f32], rate: f64) -> Vec<f32> {
+    fn of<O: Optimizer<N>, const N: usize>(
+        optimizer: O,
+        state: &[f32],
+        (gradient, rate): (&[f32], f64),
+    ) -> Vec<f32> {
+        let mut moved = vec![0.0; state.len()];
+        let weights = moved.as_chunks_mut().0.iter_mut().zip(state.as_chunks::<N>().0).zip(gradient);
+        for ((moved, &state), &slope) in weights {
+            *moved = optimizer.moved(state, f64::from(slope), rate).map(|value| value as f32);
+        }
+        moved
+    }
+    with_optimizer!(options, optimizer => of(optimizer, state, (gradient, rate)))
+}
+
+/// Whether every value is finite; without a branch a value, so that it costs little.
+pub(super) fn all_finite(values: &[f32]) -> bool {
+    values.iter().fold(true, |finite, value| finite & value.is_finite())
+}
