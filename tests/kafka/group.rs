@@ -128,16 +128,18 @@ fn a_member_told_to_stop_while_it_joins_ends() {
     stop(&mut one, &scene, "one.log");
 }
 
+/// A member that is soon taken for dead.
+fn hasty(topic: &str, args: &str) -> String {
+    train(topic, topic, &format!("{args} -X session.timeout.ms=1500 -X heartbeat.interval.ms=300"))
+}
+
 #[test]
 fn a_member_that_was_thought_dead_goes_back_to_its_last_commit() {
     let (topic, out) = (fresh("lost"), fresh("lost-out"));
     broker().topic(&topic, 4);
     let scene = Scene::new();
     let line = |model: &str, every: &str| {
-        let timeouts = "-X session.timeout.ms=1500 -X heartbeat.interval.ms=300";
-        let args =
-            format!("-m {model} -p kafka:{out} --checkpoint-every {every} {timeouts} --summary {model}.json");
-        train(&topic, &topic, &args)
+        hasty(&topic, &format!("-m {model} -p kafka:{out} --checkpoint-every {every} --summary {model}.json"))
     };
     send(&topic, 0..500);
     // It has read everything and committed nothing when it stops breathing.
@@ -162,18 +164,11 @@ fn a_member_that_was_thought_dead_goes_back_to_its_last_commit() {
 
 #[test]
 fn a_member_that_was_thought_dead_and_told_to_stop_leaves_what_was_committed() {
-    let (topic, out) = (fresh("left"), fresh("left-out"));
+    let topic = fresh("left");
     broker().topic(&topic, 4);
     let scene = Scene::new();
     let line = |model: &str, every: &str| {
-        let timeouts = "-X session.timeout.ms=1500 -X heartbeat.interval.ms=300";
-        train(
-            &topic,
-            &topic,
-            &format!(
-                "-m {model} -p {model}.jsonl --checkpoint-every {every} {timeouts} --dead-letters kafka:{out}"
-            ),
-        )
+        hasty(&topic, &format!("-m {model} -p {model}.jsonl --checkpoint-every {every}"))
     };
     send(&topic, 0..100);
     let mut one = start(&scene, &line("one", "400"), "one.log");
