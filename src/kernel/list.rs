@@ -9,7 +9,10 @@ use std::cell::Cell;
 use std::marker::PhantomData;
 
 /// Rows that a loop fetches ahead, into the second-level cache: enough to hide a miss of the last one.
-pub(super) const AHEAD: usize = 32;
+const AHEAD: usize = 32;
+
+/// Most rows that are fetched together.
+pub(super) const BURST: usize = 8;
 
 /// Records whose vector a loop fetches ahead: some twenty rows.
 pub(super) const VECTORS_AHEAD: usize = 4;
@@ -73,7 +76,7 @@ impl<T> List<'_, T> {
             row
         }));
         let last = *self.rows.last().unwrap_or(&std::ptr::null());
-        self.rows.extend([last; AHEAD]);
+        self.rows.extend([last; AHEAD + BURST]);
         if shortest < self.dim {
             self.rows.clear();
         }
@@ -82,7 +85,7 @@ impl<T> List<'_, T> {
 
     /// Number of rows.
     pub fn len(&self) -> usize {
-        self.rows.len().saturating_sub(AHEAD)
+        self.rows.len().saturating_sub(AHEAD + BURST)
     }
 
     /// True if it has no rows.
@@ -95,10 +98,24 @@ impl<T> List<'_, T> {
         self.dim
     }
 
-    /// The rows' addresses, `[len + AHEAD]`: each has `dim` floats that nobody writes while the list lives, but its own
+    /// The rows' addresses, `[len + AHEAD + BURST]`: each has `dim` floats that nobody writes while the list lives, but its own
     /// thread if they are cells.
     pub(super) fn addresses(&self) -> &[*const f32] {
         &self.rows
+    }
+}
+
+/// To be called before row `i` of a list is worked on: starts fetching the row [`AHEAD`] of it, or `burst` of them before every
+/// so many rows.
+///
+/// # Safety
+/// `addresses` are a list's, and it has a row `i`; `burst` is at most [`BURST`].
+#[inline(always)]
+pub(super) unsafe fn fetch_ahead(addresses: &[*const f32], i: usize, dim: usize, burst: usize) {
+    if i.is_multiple_of(burst) {
+        // SAFETY: a list's addresses go on for `AHEAD + BURST` behind its last row.
+        let rows = unsafe { addresses.get_unchecked(i + AHEAD..i + AHEAD + burst) };
+        rows.iter().for_each(|row| fetch(*row, dim));
     }
 }
 

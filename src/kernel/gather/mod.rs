@@ -16,7 +16,7 @@ mod x86;
 mod tests;
 
 use super::isa::{Isa, Level};
-use super::list::{AHEAD, RowList, fetch};
+use super::list::{RowList, fetch_ahead};
 use std::ops::Range;
 
 /// Features of consecutive records, as in compressed sparse rows.
@@ -60,7 +60,8 @@ fn plain(rows: &RowList<'_>, features: Features<'_>, out: &mut [f32]) -> bool {
     for (sum, record) in out.chunks_exact_mut(dim.max(1)).zip(features.records(count)) {
         sum.fill(0.0);
         for i in record {
-            fetch(rows.addresses()[i + AHEAD], dim);
+            // SAFETY: i is below `count`, the number of rows at most.
+            unsafe { fetch_ahead(rows.addresses(), i, dim, 1) };
             // SAFETY: the list has checked that each of its rows has `dim` floats, borrowed as long as it lives.
             let row = unsafe { std::slice::from_raw_parts(rows.addresses()[i], dim) };
             for (sum, weight) in sum.iter_mut().zip(row) {

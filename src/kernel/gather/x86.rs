@@ -1,7 +1,7 @@
 //! The same sums with a record's vector in registers, 256 or 512 bits wide.
 
 use super::{Features, plain};
-use crate::kernel::list::{AHEAD, RowList, VECTORS_AHEAD, fetch};
+use crate::kernel::list::{RowList, VECTORS_AHEAD, fetch, fetch_ahead};
 use crate::kernel::register::Register;
 use std::arch::x86_64::{__m256, __m512};
 
@@ -50,19 +50,18 @@ unsafe fn gather<V: Register, const N: usize, const BLOCKS: usize>(
     // SAFETY: the caller has V's instruction set, here and below.
     let mut seen = unsafe { V::none() };
     let count = rows.len().min(features.values.len());
-    let (rows, values) = (rows.addresses().as_ptr(), features.values.as_ptr());
+    let (rows, values) = (rows.addresses(), features.values.as_ptr());
     for (sum, record) in out.chunks_exact_mut(dim).zip(features.records(count)) {
         fetch(sum.as_ptr().wrapping_add(VECTORS_AHEAD * dim), dim);
         for part in 0..BLOCKS {
             // SAFETY: as above.
             let mut lanes = unsafe { [V::zero(); N] };
             for i in record.clone() {
-                // SAFETY: i is below `count`, and the list is longer than that by the padding.
-                let (row, ahead) = unsafe { (*rows.add(i), *rows.add(i + AHEAD)) };
-                // SAFETY: i is below `count`, the number of values at most.
-                let value = unsafe { *values.add(i) };
+                // SAFETY: i is below `count`, the number of rows and of values at most.
+                let (row, value) = unsafe { (*rows.get_unchecked(i), *values.add(i)) };
                 if part == 0 {
-                    fetch(ahead, dim);
+                    // SAFETY: as above.
+                    unsafe { fetch_ahead(rows, i, dim, 1) };
                 }
                 for (n, lanes) in lanes.iter_mut().enumerate() {
                     // SAFETY: a row of the list has `dim` floats; this is register part · N + n of N · BLOCKS.

@@ -16,7 +16,7 @@ mod tests;
 
 use super::gather::Features;
 use super::isa::{Isa, Level};
-use super::list::{AHEAD, RowCells, fetch};
+use super::list::{RowCells, fetch_ahead};
 
 /// Where an element would have left the range of f32.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -58,7 +58,8 @@ fn plain(rows: &RowCells<'_>, features: Features<'_>, rate: f32, above: &[f32]) 
     let count = rows.len().min(features.values.len());
     for (above, record) in above.chunks_exact(dim.max(1)).zip(features.records(count)) {
         for i in record {
-            fetch(rows.addresses()[i + AHEAD], dim);
+            // SAFETY: i is below `count`, the number of rows at most.
+            unsafe { fetch_ahead(rows.addresses(), i, dim, 1) };
             let scale = rate * features.values[i];
             // SAFETY: a row of the list has `dim` floats, borrowed as cells: nothing else reads or writes them now.
             let row = unsafe { std::slice::from_raw_parts_mut(rows.addresses()[i].cast_mut(), dim) };

@@ -1,7 +1,7 @@
 //! The same additions with a row in registers, 256 or 512 bits wide: it is looked at as a whole before it is stored.
 
 use super::{Features, Overflow, overflow, plain};
-use crate::kernel::list::{AHEAD, RowCells, VECTORS_AHEAD, fetch};
+use crate::kernel::list::{BURST, RowCells, VECTORS_AHEAD, fetch, fetch_ahead};
 use crate::kernel::register::Register;
 use std::arch::x86_64::{__m256, __m512};
 
@@ -47,6 +47,10 @@ pub(super) fn avx512(
     }
 }
 
+/// Rows of so many floats are fetched in bursts: the processor then looks up the pages of several at once. Between the arithmetic
+/// of two wide rows it would not come to the next before it is done with one.
+const WIDE: usize = 128;
+
 /// Rows of N registers. Where N is more than the processor has, the rest waits on the stack.
 #[inline(always)]
 unsafe fn scatter<V: Register, const N: usize>(
@@ -57,16 +61,17 @@ unsafe fn scatter<V: Register, const N: usize>(
 ) -> Result<(), Overflow> {
     let dim = N * V::LANES;
     debug_assert_eq!(rows.dim(), dim);
+    let burst = if dim < WIDE { 1 } else { BURST };
     let count = rows.len().min(features.values.len());
-    let (rows, values) = (rows.addresses().as_ptr(), features.values.as_ptr());
+    let (rows, values) = (rows.addresses(), features.values.as_ptr());
     for (above, record) in above.chunks_exact(dim).zip(features.records(count)) {
         fetch(above.as_ptr().wrapping_add(VECTORS_AHEAD * dim), dim);
         for i in record {
-            // SAFETY: i is below `count`, and the list is longer than that by the padding.
-            let (row, ahead) = unsafe { ((*rows.add(i)).cast_mut(), *rows.add(i + AHEAD)) };
-            fetch(ahead, dim);
-            // SAFETY: i is below `count`, the number of values at most.
-            let scale = rate * unsafe { *values.add(i) };
+            // SAFETY: i is below `count`, the number of rows and of values at most.
+            unsafe { fetch_ahead(rows, i, dim, burst) };
+            // SAFETY: as above.
+            let (row, value) = unsafe { ((*rows.get_unchecked(i)).cast_mut(), *values.add(i)) };
+            let scale = rate * value;
             // SAFETY: the caller has V's instruction set, here and below.
             let (mut moved, mut seen) = unsafe { ([V::zero(); N], V::none()) };
             for (n, moved) in moved.iter_mut().enumerate() {
