@@ -72,6 +72,7 @@ pub mod batch;
 pub mod source;
 pub mod parse;
 pub mod hash;
+pub mod field;
 
 // state
 pub mod optim;
