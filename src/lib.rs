@@ -43,6 +43,7 @@
 //! | topics of a Kafka cluster, each record once | [`Engine`] over a `source::KafkaSource`, with a `sink::KafkaPublisher` |
 //! | a run to be watched | `metrics::Metrics` by `Engine::with_metrics`, and `serve::Server` for Prometheus and probes |
 //! | a model of your own that wants fixed-size vectors of feature dicts | [`FlexiHashEmbedding`]; `examples/embed_dicts.rs` |
+//! | records whose parts are different inputs of a model | [`field::Fields`] and [`field::FieldEncoder`] |
 //! | hashed batches already, or other wiring | [`Learner`] on a [`batch::Batch`] |
 //!
 //! [`Model`], [`Learner`] and all records, options and summaries are `Send`; what is shared by threads (parser, hasher,

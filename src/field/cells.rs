@@ -87,7 +87,7 @@ impl FieldEncoder<'_> {
         }
         let found = match told {
             Told::Integer(category, _) => usize::try_from(category).ok().filter(|at| *at < field.width),
-            Told::Category(name) => field.names.iter().position(|known| known == name),
+            Told::Category(name) => field.place_of(name),
             _ => None,
         };
         let Some(category) = found else { return Err(refuse(field, &categories(field), show(told))) };
@@ -114,7 +114,7 @@ impl FieldEncoder<'_> {
         }
         let (cell, value) = match (place, told) {
             (Place::Whole | Place::Element(_), Told::Category(name)) => {
-                let at = field.names.iter().position(|known| known == name);
+                let at = field.place_of(name);
                 return match at {
                     Some(cell) => self.put(index, field, cell, |value| *value = 1.0),
                     None => Err(refuse(field, &numbers(field), show(told))),

@@ -56,6 +56,17 @@ pub struct Field {
     pub names: Vec<String>,
     /// The keys that are hashed in front of what is met below its path.
     pub(super) scope: Vec<String>,
+    /// Places of the names, in the order of the names.
+    sorted: Vec<usize>,
+}
+
+impl Field {
+    /// The place of a name among [`Field::names`].
+    pub fn place_of(&self, name: &str) -> Option<usize> {
+        let at =
+            self.sorted.binary_search_by(|&place| self.names.get(place).map(String::as_str).cmp(&Some(name)));
+        self.sorted.get(at.ok()?).copied()
+    }
 }
 
 /// A set of declared fields that go together. Immutable: share one among threads.
@@ -175,7 +186,9 @@ impl Fields {
         }
         let scope = field.keys("scope", field.scope.as_deref().unwrap_or_default())?;
         let (name, names) = (field.name.clone(), field.names.clone());
-        Ok(Field { name, kind: field.kind, list: declared.list, table, width, names, scope })
+        let mut sorted: Vec<usize> = (0..names.len()).collect();
+        sorted.sort_unstable_by_key(|&place| names.get(place));
+        Ok(Field { name, kind: field.kind, list: declared.list, table, width, names, scope, sorted })
     }
 
     /// The place of the table that `field` takes rows from, after its options were filled in.

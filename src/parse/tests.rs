@@ -98,8 +98,7 @@ fn events(parser: &Parser, record: &[u8]) -> Result<Vec<String>, ParseError> {
     for elements in [true, false] {
         assert_eq!(read(false, elements), read(true, elements), "{}", String::from_utf8_lossy(record));
     }
-    let careful = read(false, false);
-    careful
+    read(false, false)
 }
 
 #[derive(Debug, Deserialize)]

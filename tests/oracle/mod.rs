@@ -19,14 +19,16 @@ pub(crate) enum Kind {
     Siphash,
     Mmh3,
     FlexiHashEmbedding,
+    Recommenders,
 }
 
 impl Kind {
-    const ALL: [(Self, &'static str); 4] = [
+    const ALL: [(Self, &'static str); 5] = [
         (Self::FeatureHasher, "feature_hasher"),
         (Self::Siphash, "siphash"),
         (Self::Mmh3, "mmh3"),
         (Self::FlexiHashEmbedding, "flexi_hash_embedding"),
+        (Self::Recommenders, "recommenders"),
     ];
 
     fn of(name: &str, content: &Value) -> Option<Self> {
@@ -51,6 +53,8 @@ impl Kind {
             Some(Self::Mmh3)
         } else if first("cases", "output_reference") && first("cases", "n_features") {
             Some(Self::FlexiHashEmbedding)
+        } else if first("cases", "user_row") && first("cases", "item_row") {
+            Some(Self::Recommenders)
         } else {
             None
         }
@@ -100,7 +104,8 @@ fn oracle_kind_is_told_by_field_then_name_then_shape() {
     assert_eq!(kind("x.json", r#"{"file":"mmh3_2.json"}"#), Some(Kind::Mmh3));
     assert_eq!(kind("siphash_9.json", r#"{"file":"nine.json"}"#), Some(Kind::Siphash));
     assert_eq!(kind("x.json", r#"{"vectors":[{"siphash_1_3":""}]}"#), Some(Kind::Siphash));
-    assert_eq!(kind("recommenders.json", r#"{"file":"recommenders.json","cases":[]}"#), None);
+    assert_eq!(kind("recommenders.json", r#"{"cases":[]}"#), Some(Kind::Recommenders));
+    assert_eq!(kind("x.json", r#"{"file":"dhe_encoding.json","cases":[]}"#), None);
 }
 
 /// Lower- or upper-case hexadecimal digits to bytes.
