@@ -274,6 +274,21 @@ impl Batch {
         self.row_weight = 1.0;
     }
 
+    /// Drops the row being built, and all rows from `rows` on.
+    pub(crate) fn truncate(&mut self, rows: usize) {
+        self.abandon_row();
+        let dropped = self.id_spans.get(rows..).unwrap_or_default();
+        if let Some(first) = dropped.iter().flatten().next() {
+            self.ids.truncate(first.start);
+        }
+        self.offsets.truncate(rows + 1);
+        self.target_offsets.truncate(rows + 1);
+        self.weights.truncate(rows);
+        self.id_spans.truncate(rows);
+        self.targets.truncate(self.target_offsets.last().copied().unwrap_or(0));
+        self.truncate_features();
+    }
+
     /// Drops the features that no finished row has.
     fn truncate_features(&mut self) {
         let features = self.offsets.last().copied().unwrap_or(0);

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 /// Receives one example, piece by piece, from a parser.
 ///
 /// Calls for one example: `id`, `weight`, `target` at most as often as they occur, in any order among the
-/// features; `enter_key`/`enter_index` and `leave` nest around the features they locate.
+/// features; `enter_key`/`enter_index` and `leave`, and `enter_element` and `leave_element`, nest around the features they
+/// locate.
 pub trait ExampleSink {
     /// Goes down into the value of `key`.
     fn enter_key(&mut self, key: &str);
@@ -17,6 +18,15 @@ pub trait ExampleSink {
     fn enter_index(&mut self, index: usize);
     /// Comes back up from the last `enter_key` or `enter_index`.
     fn leave(&mut self);
+    /// Goes into element `index` (from 0) of the array that stands at the current path, whatever it is; before the
+    /// `enter_index` of a number or an array. By default nothing: to most an array is a bag of what is in it.
+    fn enter_element(&mut self, index: usize) {
+        let _ = index;
+    }
+    /// Comes back out of the last element.
+    fn leave_element(&mut self) {}
+    /// `null` stands at the current path, or is the element. By default nothing, as it is no feature.
+    fn null(&mut self) {}
     /// A numeric feature at the current path. `value` is finite and not 0.
     fn number(&mut self, value: f32) -> Result<(), FeatureError>;
     /// An integer at the current path, 0 too, for hashes that take integers as ids. By default a number like any
@@ -78,6 +88,16 @@ pub enum FeatureError {
     #[error("expected a number finite in f32, found {found}")]
     NotFinite {
         /// The number.
+        found: String,
+    },
+    /// A value that a declared field cannot take.
+    #[error("field {field:?}: expected {expected}, found {found}")]
+    Field {
+        /// The field.
+        field: String,
+        /// What it takes.
+        expected: String,
+        /// What stood there.
         found: String,
     },
     /// The values of one feature add up to more than f32 holds.

@@ -44,6 +44,7 @@
 //! | a run to be watched | `metrics::Metrics` by `Engine::with_metrics`, and `serve::Server` for Prometheus and probes |
 //! | a model of your own that wants fixed-size vectors of feature dicts | [`FlexiHashEmbedding`]; `examples/embed_dicts.rs`, and `examples/embed_network.rs` with candle |
 //! | a network to be trained online, its dense part on candle | `model::network::NetworkHead` over a published system or a `model::network::Network` of your own |
+//! | records whose parts are different inputs of a model | [`field::Fields`] and [`field::FieldEncoder`] |
 //! | hashed batches already, or other wiring | [`Learner`] on a [`batch::Batch`] |
 //!
 //! [`Model`], [`Learner`] and all records, options and summaries are `Send`; what is shared by threads (parser, hasher,
@@ -74,6 +75,7 @@ pub mod batch;
 pub mod source;
 pub mod parse;
 pub mod hash;
+pub mod field;
 
 // state
 pub mod optim;

@@ -7,11 +7,14 @@
 mod stream;
 
 use flexihash::batch::Batch;
+use flexihash::example::LabelRange;
+use flexihash::field::{FieldBatch, FieldEncoder, FieldHasher, FieldScratch, Fields};
 use flexihash::hash::{Encoder, EncoderScratch, FeatureHasher, HashKey, HashOptions};
 use flexihash::learner::{HeadKind, LearnerOptions, Mode};
 use flexihash::parse::Parser;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::Arc;
 use stream::{Stream, fixture};
 
 thread_local! {
@@ -92,6 +95,48 @@ fn records_become_rows_without_an_allocation_once_memory_has_grown() {
         );
         assert_eq!(batch.len(), again.len());
     }
+}
+
+/// A record with every kind of field, its ids and numbers different in each.
+fn with_fields(round: usize) -> String {
+    let item = |i: usize| {
+        format!(r#"{{"post":{i},"acts":["like"],"tags":["t{i}","u"],"surface":1,"other":{{"a":[1]}}}}"#)
+    };
+    let history: Vec<String> = (0..round % 7).map(|i| item(i * round)).collect();
+    format!(
+        r#"{{"id":"{round}","label":1,"features":{{"user":{{"id":"user {round}","age":{round}}},"history":[{}]}}}}"#,
+        history.join(",")
+    )
+}
+
+#[test]
+fn records_become_columns_without_an_allocation_once_memory_has_grown() {
+    let options = r#"[{"name":"user","kind":"sum"},{"name":"id","kind":"id","path":"user.id","hashes":2},
+        {"name":"raw","kind":"raw","path":"user.id"},{"name":"history","kind":"list","max-items":5},
+        {"name":"post","kind":"id","path":"history.post","hash":"mmh3"},{"name":"tags","kind":"sum","path":"history.tags"},
+        {"name":"acts","kind":"numbers","path":"history.acts","names":["like"]},
+        {"name":"y","kind":"labels","path":"history.acts","names":["like"]},
+        {"name":"surface","kind":"category","path":"history.surface","width":3}]"#;
+    let fields = Arc::new(Fields::new(serde_json::from_str(options).unwrap()).unwrap());
+    let hasher = FieldHasher::new(fields, &HashKey::default(), LabelRange::Binary).unwrap();
+    let (mut scratch, mut batch) = (FieldScratch::default(), FieldBatch::default());
+    let parser = Parser::default();
+    let mut fill = |records: &[String]| {
+        let before = COUNT.get();
+        batch.clear();
+        for record in records {
+            let mut encoder = FieldEncoder::new(&hasher, &mut scratch, &mut batch);
+            parser.parse(record.as_bytes(), &mut encoder).unwrap();
+            encoder.finish().unwrap();
+        }
+        (COUNT.get() - before, batch.len(), batch.cut_items())
+    };
+    let records: Vec<String> = (100..200).map(with_fields).collect();
+    let again: Vec<String> = (107..207).map(with_fields).collect();
+    assert!(fill(&records).0 > 0, "the allocator does not count");
+    let (allocations, rows, cut) = fill(&again);
+    assert!(rows == 100 && cut > 0);
+    assert_eq!(allocations, 0);
 }
 
 /// Allocations of three passes over a batch that was learned once before.

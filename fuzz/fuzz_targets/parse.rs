@@ -3,8 +3,10 @@
 //! The first byte chooses the options, the rest is the record. Checked: a record that is taken is JSON that
 //! serde_json takes too; its row is finite, sorted and free of duplicates; reading it again gives the same row; a
 //! record that is refused leaves the batch as it was, and the error names a byte of the record; the fast reader and
-//! the careful walk on serde_json make the same row or the same error of it.
+//! the careful walk on serde_json make the same row or the same error of it. `fields` does the same with declared fields.
 #![no_main]
+
+mod fields;
 
 use flexihash::batch::Batch;
 use flexihash::example::{ExampleSink, FeatureError, LabelRange};
@@ -118,6 +120,7 @@ fn check_row(batch: &Batch, index: usize) {
 fuzz_target!(|input: &[u8]| {
     let Some((&choice, record)) = input.split_first() else { return };
     let setting = Setting::chosen_by(choice);
+    fields::check(&setting.parser, record);
     let mut batch = Batch::default();
     let first: &[u8] =
         if choice >> 3 & 2 == 0 { br#"{"id":1,"label":{"a":1},"features":{"a":1.5}}"# } else { b"{}" };

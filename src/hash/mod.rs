@@ -201,6 +201,15 @@ impl<'a> Encoder<'a> {
         encoder
     }
 
+    /// Goes on with an example that was begun with the same three.
+    pub(crate) fn resume(
+        hasher: &'a FeatureHasher,
+        scratch: &'a mut EncoderScratch,
+        batch: &'a mut Batch,
+    ) -> Self {
+        Self { hasher, scratch, batch }
+    }
+
     /// Finishes the example: it is now a row of the batch. On an error the batch is as it was before the example.
     pub fn finish(mut self) -> Result<(), FeatureError> {
         self.hash_waiting();

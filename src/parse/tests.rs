@@ -12,6 +12,8 @@ struct Recorder {
     events: Vec<String>,
     refuse_integers: bool,
     can_restart: bool,
+    /// Whether elements and nulls are written down too.
+    elements: bool,
 }
 
 impl Recorder {
@@ -34,6 +36,21 @@ impl ExampleSink for Recorder {
     }
     fn leave(&mut self) {
         self.path.pop().expect("a key or index was entered");
+    }
+    fn enter_element(&mut self, index: usize) {
+        if self.elements {
+            self.events.push(format!("{}: element {index}", self.path.join(">")));
+        }
+    }
+    fn leave_element(&mut self) {
+        if self.elements {
+            self.events.push(format!("{}: end", self.path.join(">")));
+        }
+    }
+    fn null(&mut self) {
+        if self.elements {
+            self.feature("null".to_owned());
+        }
     }
     fn number(&mut self, value: f32) -> Result<(), FeatureError> {
         assert!(value.is_finite() && value != 0.0);
@@ -72,15 +89,16 @@ impl ExampleSink for Recorder {
 
 /// What the careful walk tells of a record; that the fast reader, where it takes it, tells the same is asserted.
 fn events(parser: &Parser, record: &[u8]) -> Result<Vec<String>, ParseError> {
-    let read = |can_restart| {
-        let mut recorder = Recorder { can_restart, ..Recorder::default() };
+    let read = |can_restart, elements| {
+        let mut recorder = Recorder { can_restart, elements, ..Recorder::default() };
         parser.parse(record, &mut recorder)?;
         assert!(recorder.path.is_empty(), "keys were entered and not left");
         Ok(recorder.events)
     };
-    let (careful, fast) = (read(false), read(true));
-    assert_eq!(careful, fast, "{}", String::from_utf8_lossy(record));
-    careful
+    for elements in [true, false] {
+        assert_eq!(read(false, elements), read(true, elements), "{}", String::from_utf8_lossy(record));
+    }
+    read(false, false)
 }
 
 #[derive(Debug, Deserialize)]
@@ -143,6 +161,38 @@ fn labels_weights_and_ids_are_checked_and_told() {
 #[test]
 fn flat_records_take_every_other_key_as_a_feature() {
     run("flat.jsonl");
+}
+
+#[test]
+fn elements_and_nulls_are_told_where_they_are() {
+    let record = br#"{"features":{"a":[{"b":1},null,[2,null],"x"],"c":null,"d":false}}"#;
+    let mut recorder = Recorder { elements: true, ..Recorder::default() };
+    Parser::default().parse(record, &mut recorder).unwrap();
+    let expected = [
+        "a: element 0",
+        "a>b: integer 1 as 1",
+        "a: end",
+        "a: element 1",
+        "a: null",
+        "a: end",
+        "a: element 2",
+        "a>#2: element 0",
+        "a>#2>#0: integer 2 as 2",
+        "a>#2: end",
+        "a>#2: element 1",
+        "a>#2: null",
+        "a>#2: end",
+        "a: end",
+        "a: element 3",
+        "a: category \"x\"",
+        "a: end",
+        "c: null",
+    ];
+    assert_eq!(recorder.events, expected);
+    events(&Parser::default(), record).unwrap();
+    let mut recorder = Recorder { elements: true, ..Recorder::default() };
+    Parser::default().parse(br#"{"features":null}"#, &mut recorder).unwrap();
+    assert!(recorder.events.is_empty(), "no null where the features are missing");
 }
 
 #[test]

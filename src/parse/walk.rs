@@ -270,6 +270,22 @@ impl<'de, S: ExampleSink> DeserializeSeed<'de> for Value<'_, '_, S> {
     }
 }
 
+/// An element of an array among the features.
+struct Element<'a, 'w, S> {
+    walk: &'a mut Walk<'w, S>,
+    index: usize,
+}
+
+impl<'de, S: ExampleSink> DeserializeSeed<'de> for Element<'_, '_, S> {
+    type Value = ();
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        self.walk.sink.enter_element(self.index);
+        Value { walk: &mut *self.walk, place: Place::Element(self.index) }.deserialize(json)?;
+        self.walk.sink.leave_element();
+        Ok(())
+    }
+}
+
 impl<'w, S: ExampleSink> Value<'_, 'w, S> {
     /// Refuses what cannot be the feature object.
     fn below_top<E: Error>(&mut self, found: &'static str) -> Result<(), E> {
@@ -309,6 +325,10 @@ impl<'de, S: ExampleSink> Visitor<'de> for Value<'_, '_, S> {
     }
 
     fn visit_unit<E: Error>(self) -> Result<(), E> {
+        match self.place {
+            Place::Top => {}
+            Place::Key | Place::Element(_) => self.walk.sink.null(),
+        }
         Ok(())
     }
 
@@ -343,9 +363,7 @@ impl<'de, S: ExampleSink> Visitor<'de> for Value<'_, '_, S> {
             self.walk.enter_index(index);
         }
         let mut index = 0;
-        while let Some(()) =
-            elements.next_element_seed(Value { walk: &mut *self.walk, place: Place::Element(index) })?
-        {
+        while let Some(()) = elements.next_element_seed(Element { walk: &mut *self.walk, index })? {
             index += 1;
         }
         if let Place::Element(_) = self.place {

@@ -48,7 +48,7 @@ impl<S: ExampleSink> Reader<'_, S> {
             b'[' => self.array(at + 1, path, levels.checked_sub(1)?)?,
             b't' => self.one(at, path)?,
             b'f' => self.word(at, "false")?,
-            _ => self.word(at, "null")?,
+            _ => self.null(at)?,
         };
         self.sink.leave();
         Some(at)
@@ -58,7 +58,9 @@ impl<S: ExampleSink> Reader<'_, S> {
     fn array(&mut self, at: usize, path: usize, levels: usize) -> Option<usize> {
         let mut index = 0;
         self.items(at, b']', |reader, at| {
+            reader.sink.enter_element(index);
             let at = reader.element(at, index, path, levels)?;
+            reader.sink.leave_element();
             index += 1;
             Some(at)
         })
@@ -76,7 +78,7 @@ impl<S: ExampleSink> Reader<'_, S> {
             }
             b'{' => return self.features(at + 1, path, levels.checked_sub(1)?),
             b'f' => return self.word(at, "false"),
-            b'n' => return self.word(at, "null"),
+            b'n' => return self.null(at),
             _ => self.sink.enter_index(index),
         }
         let at = match self.peek(at)? {
@@ -107,6 +109,13 @@ impl<S: ExampleSink> Reader<'_, S> {
         let at = self.word(at, "true")?;
         self.count(path)?;
         self.sink.number(1.0).ok()?;
+        Some(at)
+    }
+
+    /// `null` at a path that is entered.
+    fn null(&mut self, at: usize) -> Option<usize> {
+        let at = self.word(at, "null")?;
+        self.sink.null();
         Some(at)
     }
 
