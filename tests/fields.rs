@@ -1,10 +1,13 @@
 //! Records to fields: the buckets of the published recommenders, and what must hold for any record.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "support/careful.rs"]
+mod careful;
 mod oracle;
 
+use careful::Careful;
 use flexihash::batch::{Batch, Slot};
-use flexihash::example::{ExampleSink, FeatureError, LabelRange};
+use flexihash::example::LabelRange;
 use flexihash::field::*;
 use flexihash::hash::{Encoder, EncoderScratch, HashKey};
 use flexihash::parse::Parser;
@@ -248,55 +251,13 @@ fn reversed(value: &Value) -> String {
     }
 }
 
-/// A sink that the careful reader is to tell.
-struct Careful<'a>(FieldEncoder<'a>);
-
-impl ExampleSink for Careful<'_> {
-    fn enter_key(&mut self, key: &str) {
-        self.0.enter_key(key);
-    }
-    fn enter_index(&mut self, index: usize) {
-        self.0.enter_index(index);
-    }
-    fn leave(&mut self) {
-        self.0.leave();
-    }
-    fn enter_element(&mut self, index: usize) {
-        self.0.enter_element(index);
-    }
-    fn leave_element(&mut self) {
-        self.0.leave_element();
-    }
-    fn null(&mut self) {
-        self.0.null();
-    }
-    fn number(&mut self, value: f32) -> Result<(), FeatureError> {
-        self.0.number(value)
-    }
-    fn integer(&mut self, value: i128, as_number: f32) -> Result<(), FeatureError> {
-        self.0.integer(value, as_number)
-    }
-    fn category(&mut self, value: &str) -> Result<(), FeatureError> {
-        self.0.category(value)
-    }
-    fn id(&mut self, json: &str) {
-        self.0.id(json);
-    }
-    fn weight(&mut self, weight: f32) {
-        self.0.weight(weight);
-    }
-    fn target(&mut self, task: Option<&str>, value: f32) {
-        self.0.target(task, value);
-    }
-}
-
 fn add_carefully(hasher: &FieldHasher, record: &str, batch: &mut FieldBatch) -> Result<(), String> {
     let mut scratch = FieldScratch::default();
-    let mut encoder = Careful(FieldEncoder::new(hasher, &mut scratch, batch));
-    match Parser::default().parse(record.as_bytes(), &mut encoder) {
-        Ok(()) => encoder.0.finish().map_err(|error| error.to_string()),
+    let mut encoder = FieldEncoder::new(hasher, &mut scratch, batch);
+    match Parser::default().parse(record.as_bytes(), &mut Careful(&mut encoder)) {
+        Ok(()) => encoder.finish().map_err(|error| error.to_string()),
         Err(error) => {
-            encoder.0.abandon();
+            encoder.abandon();
             Err(error.to_string())
         }
     }

@@ -1,7 +1,8 @@
 //! The same bytes through a set of declared fields with every kind in it: both readers make the same columns or the same
 //! error, a record that is refused leaves no trace, and every item has its cell.
 
-use flexihash::example::{ExampleSink, FeatureError, LabelRange};
+use super::careful::Careful;
+use flexihash::example::LabelRange;
 use flexihash::field::{Column, FieldBatch, FieldEncoder, FieldHasher, FieldScratch, Fields};
 use flexihash::hash::HashKey;
 use flexihash::parse::{ParseError, Parser};
@@ -14,7 +15,8 @@ static HASHER: LazyLock<FieldHasher> = LazyLock::new(|| {
         {"name":"sums","kind":"sum","path":"a","buckets":31},{"name":"numbers","kind":"numbers","path":"a.c","names":["a","b"]},
         {"name":"labels","kind":"labels","path":"a.d","names":["a","b"]},{"name":"b","kind":"id","hash":"modulo","buckets":31},
         {"name":"c","kind":"category","width":3},{"name":"d","kind":"raw"},{"name":"e","kind":"numbers","width":2}]"#;
-    let fields = Fields::new(serde_json::from_str(options).expect("options")).expect("fields that go together");
+    let fields =
+        Fields::new(serde_json::from_str(options).expect("options")).expect("fields that go together");
     FieldHasher::new(Arc::new(fields), &HashKey::default(), LabelRange::Binary).expect("checked options")
 });
 
@@ -51,48 +53,6 @@ fn add(
     }
 }
 
-/// An encoder that does not say that it can restart, and hears of each feature by itself.
-struct Careful<'e, 'a>(&'e mut FieldEncoder<'a>);
-
-impl ExampleSink for Careful<'_, '_> {
-    fn enter_key(&mut self, key: &str) {
-        self.0.enter_key(key);
-    }
-    fn enter_index(&mut self, index: usize) {
-        self.0.enter_index(index);
-    }
-    fn leave(&mut self) {
-        self.0.leave();
-    }
-    fn enter_element(&mut self, index: usize) {
-        self.0.enter_element(index);
-    }
-    fn leave_element(&mut self) {
-        self.0.leave_element();
-    }
-    fn null(&mut self) {
-        self.0.null();
-    }
-    fn number(&mut self, value: f32) -> Result<(), FeatureError> {
-        self.0.number(value)
-    }
-    fn integer(&mut self, value: i128, as_number: f32) -> Result<(), FeatureError> {
-        self.0.integer(value, as_number)
-    }
-    fn category(&mut self, value: &str) -> Result<(), FeatureError> {
-        self.0.category(value)
-    }
-    fn id(&mut self, json: &str) {
-        self.0.id(json);
-    }
-    fn weight(&mut self, weight: f32) {
-        self.0.weight(weight);
-    }
-    fn target(&mut self, task: Option<&str>, value: f32) {
-        self.0.target(task, value);
-    }
-}
-
 /// All that a batch shows.
 fn content(batch: &FieldBatch) -> String {
     let columns = (0..HASHER.fields().fields().len()).map(|index| match batch.column(index) {
@@ -104,7 +64,8 @@ fn content(batch: &FieldBatch) -> String {
 
 fn check_shapes(batch: &FieldBatch) {
     for (index, field) in HASHER.fields().fields().iter().enumerate() {
-        let items = field.list.map_or(batch.len(), |list| batch.items(list).last().copied().expect("an offset"));
+        let items =
+            field.list.map_or(batch.len(), |list| batch.items(list).last().copied().expect("an offset"));
         let found = match batch.column(index).expect("a column") {
             Column::Sum(sum) => sum.len(),
             Column::Ids(ids) => ids.offsets.len() - 1,

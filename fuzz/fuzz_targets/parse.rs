@@ -6,10 +6,13 @@
 //! the careful walk on serde_json make the same row or the same error of it. `fields` does the same with declared fields.
 #![no_main]
 
+#[path = "../../tests/support/careful.rs"]
+mod careful;
 mod fields;
 
+use careful::Careful;
 use flexihash::batch::Batch;
-use flexihash::example::{ExampleSink, FeatureError, LabelRange};
+use flexihash::example::LabelRange;
 use flexihash::hash::{Encoder, EncoderScratch, FeatureHasher, HashKey, HashKind, HashOptions};
 use flexihash::parse::{ParseOptions, Parser};
 use libfuzzer_sys::fuzz_target;
@@ -42,11 +45,11 @@ impl Setting {
     /// The same by the careful walk alone.
     fn add_carefully(&self, record: &[u8], batch: &mut Batch) -> Result<(), String> {
         let mut scratch = EncoderScratch::default();
-        let mut encoder = Careful(Encoder::new(&self.hasher, &mut scratch, batch));
-        match self.parser.parse(record, &mut encoder) {
-            Ok(()) => encoder.0.finish().map_err(|error| error.to_string()),
+        let mut encoder = Encoder::new(&self.hasher, &mut scratch, batch);
+        match self.parser.parse(record, &mut Careful(&mut encoder)) {
+            Ok(()) => encoder.finish().map_err(|error| error.to_string()),
             Err(error) => {
-                encoder.0.abandon();
+                encoder.abandon();
                 Err(error.to_string())
             }
         }
@@ -64,39 +67,6 @@ impl Setting {
                 Err(error.to_string())
             }
         }
-    }
-}
-
-/// An encoder that does not say that it can restart, and hears of each feature by itself.
-struct Careful<'a>(Encoder<'a>);
-
-impl ExampleSink for Careful<'_> {
-    fn enter_key(&mut self, key: &str) {
-        self.0.enter_key(key);
-    }
-    fn enter_index(&mut self, index: usize) {
-        self.0.enter_index(index);
-    }
-    fn leave(&mut self) {
-        self.0.leave();
-    }
-    fn number(&mut self, value: f32) -> Result<(), FeatureError> {
-        self.0.number(value)
-    }
-    fn integer(&mut self, value: i128, as_number: f32) -> Result<(), FeatureError> {
-        self.0.integer(value, as_number)
-    }
-    fn category(&mut self, value: &str) -> Result<(), FeatureError> {
-        self.0.category(value)
-    }
-    fn id(&mut self, json: &str) {
-        self.0.id(json);
-    }
-    fn weight(&mut self, weight: f32) {
-        self.0.weight(weight);
-    }
-    fn target(&mut self, task: Option<&str>, value: f32) {
-        self.0.target(task, value);
     }
 }
 

@@ -1,9 +1,12 @@
 //! Networks without a reference at hand: gradients by finite differences, state, dropout, and what is never stored.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+pub(crate) use dice::Dice;
 use flexihash::model::network::*;
 use flexihash::optim::{OptimizerKind, OptimizerOptions, Schedule};
 
+#[path = "../support/dice.rs"]
+mod dice;
 mod gradients;
 mod learns;
 mod masked;
@@ -11,17 +14,7 @@ mod refused;
 mod state;
 mod stored;
 
-/// A random generator that gives the same numbers everywhere (xorshift64*).
-pub(crate) struct Dice(pub(crate) u64);
-
 impl Dice {
-    pub(crate) fn roll(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % sides
-    }
-
     /// Uniform in [-1, 1].
     pub(crate) fn float(&mut self) -> f32 {
         self.roll(1 << 20) as f32 / (1 << 19) as f32 - 1.0

@@ -6,10 +6,12 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::disallowed_methods, reason = "test data need not be durable")]
 
+mod dice;
 #[cfg(feature = "kafka")]
 pub(crate) mod kafka;
 pub(crate) mod metrics;
 
+pub(crate) use dice::Dice;
 use flexihash::batch::Slot;
 use flexihash::checkpoint::{ModelDir, Tensor, TensorData};
 use flexihash::table::{Init, Table, TableOptions};
@@ -215,18 +217,6 @@ pub(crate) fn timeless(mut summary: Value) -> Value {
     let fields = summary.as_object_mut().unwrap();
     assert!(fields.remove("seconds").is_some() && fields.remove("examples_per_second").is_some());
     summary
-}
-
-/// A random generator that gives the same numbers everywhere (xorshift64*).
-pub(crate) struct Dice(pub(crate) u64);
-
-impl Dice {
-    pub(crate) fn roll(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % sides
-    }
 }
 
 /// Sends a signal by name through the shell's own `kill`.
