@@ -75,6 +75,21 @@ pub trait ExampleSink {
     fn target(&mut self, task: Option<&str>, value: f32);
 }
 
+/// A sink that writes what it is told into a batch: an example is one more of it once it is finished.
+pub trait RecordSink: ExampleSink + Sized {
+    /// Whether the example has been told its id.
+    fn has_id(&self) -> bool;
+
+    /// Finishes the example: it is now one of the batch. On an error the batch is as it was before the example.
+    ///
+    /// # Errors
+    /// What can only be said of the example as a whole.
+    fn finish(self) -> Result<(), FeatureError>;
+
+    /// Drops the example: the batch is as it was before it.
+    fn abandon(self);
+}
+
 /// A feature that the chosen hash cannot take.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FeatureError {

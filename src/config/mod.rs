@@ -10,6 +10,8 @@ mod file;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod model;
+#[cfg(feature = "network")]
+mod network;
 mod run;
 
 pub use every::{Every, EveryError};
@@ -17,6 +19,8 @@ pub use file::{ConfigFile, overlay};
 #[cfg(feature = "kafka")]
 pub use kafka::{KafkaFlags, Place};
 pub use model::{LossName, ModelConfig, ModelFlags};
+#[cfg(feature = "network")]
+pub use network::NetworkConfig;
 pub use run::RunFlags;
 
 use std::path::PathBuf;

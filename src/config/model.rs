@@ -1,12 +1,15 @@
 //! What a model is bound to: options that decide its bits.
 
 use super::ConfigError;
+use crate::field::{FieldOptions, Fields};
 use crate::hash::{HashKind, HashOptions};
-use crate::learner::{HeadKind, LearnerOptions, Learning};
+use crate::learner::{HeadKind, Learner, LearnerError, LearnerOptions, LearnerState, Learning};
 use crate::model::Loss;
 use crate::optim::{LearningRate, OptimizerKind, OptimizerOptions, Schedule};
 use crate::parse::ParseOptions;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The losses by name; the quantile is an option of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,10 +100,32 @@ pub struct ModelFlags {
     /// With --kafka: a message's headers are features, strings under this key
     #[cfg_attr(feature = "cli", arg(long, value_name = "KEY", help_heading = "Features"))]
     pub headers_as: Option<String>,
+    /// With [network] in --config: records learned together; predictions of a batch are made before any of it is learned [default: 1]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    pub batch: Option<usize>,
+    /// A network instead of a head: options of a [`System`](crate::model::network::System). In a config file only.
+    #[cfg_attr(feature = "cli", arg(skip))]
+    pub network: Option<serde_json::Value>,
+    /// What the network takes of a record. In a config file only.
+    #[cfg_attr(feature = "cli", arg(skip))]
+    pub fields: Vec<FieldOptions>,
+}
+
+impl LossName {
+    /// The name of a loss.
+    pub fn of(loss: Loss) -> Self {
+        match loss {
+            Loss::Logistic => Self::Logistic,
+            Loss::Squared => Self::Squared,
+            Loss::Hinge => Self::Hinge,
+            Loss::Quantile(_) => Self::Quantile,
+            Loss::Poisson => Self::Poisson,
+        }
+    }
 }
 
 /// A model's options, all decided.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct ModelConfig {
     /// What is learned and how.
     pub learner: LearnerOptions,
@@ -108,9 +133,50 @@ pub struct ModelConfig {
     pub hash: HashOptions,
     /// Bytes to examples.
     pub parse: ParseOptions,
+    /// A network, which takes the place of `learner` and `hash`.
+    #[cfg(feature = "network")]
+    pub network: Option<super::NetworkConfig>,
 }
 
-fn refuse(option: &str, reason: impl Into<String>) -> ConfigError {
+impl ModelConfig {
+    /// A learner that has learned nothing.
+    ///
+    /// # Errors
+    /// Options it refuses, or no memory for its tables.
+    pub fn learner(&self) -> Result<Learner, LearnerError> {
+        #[cfg(feature = "network")]
+        if let Some(network) = &self.network {
+            return Learner::of_network(Arc::clone(&network.network), &network.fields, network.options);
+        }
+        Learner::new(self.learner.clone())
+    }
+
+    /// The learner of a stored state; its tables are still to be filled.
+    ///
+    /// # Errors
+    /// Those of [`ModelConfig::learner`]; the state of another model.
+    pub fn restore(
+        &self,
+        state: LearnerState,
+        vectors: &BTreeMap<String, Vec<f64>>,
+    ) -> Result<Learner, LearnerError> {
+        #[cfg(feature = "network")]
+        if self.network.is_some() {
+            return self.learner()?.restore_network(state, vectors);
+        }
+        Learner::restore(self.learner.clone(), state, vectors)
+    }
+
+    /// The declared fields of a network.
+    pub fn fields(&self) -> Option<Arc<Fields>> {
+        #[cfg(feature = "network")]
+        return self.network.as_ref().map(|network| Arc::clone(&network.fields));
+        #[cfg(not(feature = "network"))]
+        None
+    }
+}
+
+pub(super) fn refuse(option: &str, reason: impl Into<String>) -> ConfigError {
     ConfigError::Option { option: option.to_owned(), reason: reason.into() }
 }
 
@@ -120,7 +186,8 @@ impl ModelFlags {
         let learner = LearnerOptions::default();
         let hash = HashOptions::default();
         let parse = ParseOptions::default();
-        let auto = self.optimizer.is_none() && !matches!(self.learning_rate, Some(LearningRate::Rate(_)));
+        let heads = self.network.is_none();
+        let auto = heads && self.chooses_auto();
         let kind = self.optimizer.unwrap_or_default();
         let given = OptimizerOptions::new(kind);
         let rate = self.learning_rate.unwrap_or(if auto {
@@ -128,11 +195,11 @@ impl ModelFlags {
         } else {
             LearningRate::Rate(kind.default_rate())
         });
-        Self {
+        let flags = Self {
             loss: Some(self.loss.unwrap_or(LossName::Logistic)),
-            quantile: Some(self.quantile.unwrap_or(0.5)),
-            head: Some(self.head.unwrap_or(learner.head)),
-            dim: Some(self.dim.unwrap_or(learner.dim)),
+            quantile: heads.then_some(self.quantile.unwrap_or(0.5)),
+            head: heads.then_some(self.head.unwrap_or(learner.head)),
+            dim: heads.then_some(self.dim.unwrap_or(learner.dim)),
             learning_rate: Some(rate),
             optimizer: if auto { None } else { Some(kind) },
             schedule: Some(self.schedule.unwrap_or(given.schedule)),
@@ -143,21 +210,47 @@ impl ModelFlags {
             ftrl_beta: Some(self.ftrl_beta.unwrap_or(given.ftrl_beta)),
             seed: Some(self.seed.unwrap_or(learner.seed)),
             tasks: self.tasks,
-            hash: Some(self.hash.unwrap_or(hash.kind)),
-            buckets: Some(self.buckets.unwrap_or(hash.buckets)),
-            hashes: Some(self.hashes.unwrap_or(hash.hashes)),
-            alternate_sign: Some(self.alternate_sign.unwrap_or(hash.alternate_sign)),
+            hash: heads.then_some(self.hash.unwrap_or(hash.kind)),
+            buckets: heads.then_some(self.buckets.unwrap_or(hash.buckets)),
+            hashes: heads.then_some(self.hashes.unwrap_or(hash.hashes)),
+            alternate_sign: heads.then_some(self.alternate_sign.unwrap_or(hash.alternate_sign)),
             label_field: Some(self.label_field.unwrap_or(parse.label_field)),
             weight_field: Some(self.weight_field.unwrap_or(parse.weight_field)),
             id_field: Some(self.id_field.unwrap_or(parse.id_field)),
             features_field: Some(self.features_field.unwrap_or(parse.features_field)),
             flat: Some(self.flat.unwrap_or(parse.flat)),
             headers_as: self.headers_as,
-        }
+            batch: Some(self.batch.unwrap_or(1)),
+            network: self.network,
+            fields: self.fields,
+        };
+        #[cfg(feature = "network")]
+        let flags = flags.with_network_defaults();
+        flags
+    }
+
+    fn chooses_auto(&self) -> bool {
+        self.optimizer.is_none() && !matches!(self.learning_rate, Some(LearningRate::Rate(_)))
     }
 
     /// The options as the modules take them, checked.
+    ///
+    /// # Errors
+    /// The first option that is wrong, by name.
     pub fn resolve(&self) -> Result<ModelConfig, ConfigError> {
+        #[cfg(feature = "network")]
+        if let Some(network) = self.network()? {
+            return self.resolve_network(network);
+        }
+        if self.network.is_some() {
+            return Err(refuse("network", "this program was built without networks (feature `network`)"));
+        }
+        if !self.fields.is_empty() {
+            return Err(refuse("fields", "are what a network takes: [network] says which"));
+        }
+        if self.batch.is_some_and(|batch| batch != 1) {
+            return Err(refuse("batch", "has an effect on a network only: heads learn each record at once"));
+        }
         self.check_excluded()?;
         let flags = self.clone().with_defaults();
         let loss = flags.loss()?;
@@ -180,12 +273,34 @@ impl ModelFlags {
             tasks: flags.tasks.clone(),
         };
         let parse = flags.parse(loss)?;
-        Ok(ModelConfig { learner, hash, parse })
+        Ok(ModelConfig {
+            learner,
+            hash,
+            parse,
+            #[cfg(feature = "network")]
+            network: None,
+        })
+    }
+
+    /// The same for a network that may be one's own.
+    ///
+    /// # Errors
+    /// The first option that is wrong, by name.
+    #[cfg(feature = "network")]
+    pub fn resolve_network(
+        &self,
+        network: Arc<dyn crate::model::network::Network>,
+    ) -> Result<ModelConfig, ConfigError> {
+        self.check_excluded()?;
+        let loss = self.network_loss(&network)?;
+        let parse = self.parse(loss)?;
+        let network = Some(self.network_config(network)?);
+        Ok(ModelConfig { learner: LearnerOptions::default(), hash: HashOptions::default(), parse, network })
     }
 
     /// Options that have no effect together are mistakes, not wishes.
     fn check_excluded(&self) -> Result<(), ConfigError> {
-        let auto = self.optimizer.is_none() && !matches!(self.learning_rate, Some(LearningRate::Rate(_)));
+        let auto = self.network.is_none() && self.chooses_auto();
         if self.optimizer.is_some() && self.learning_rate == Some(LearningRate::Auto) {
             return Err(refuse("learning-rate", "auto chooses its own optimizers: leave --optimizer out"));
         }
@@ -216,7 +331,7 @@ impl ModelFlags {
         Ok(())
     }
 
-    fn loss(&self) -> Result<Loss, ConfigError> {
+    pub(super) fn loss(&self) -> Result<Loss, ConfigError> {
         Ok(match self.loss.unwrap_or(LossName::Logistic) {
             LossName::Logistic => Loss::Logistic,
             LossName::Squared => Loss::Squared,
@@ -231,7 +346,7 @@ impl ModelFlags {
         })
     }
 
-    fn learning(&self) -> Result<Learning, ConfigError> {
+    pub(super) fn learning(&self) -> Result<Learning, ConfigError> {
         let (Some(kind), Some(LearningRate::Rate(rate))) = (self.optimizer, self.learning_rate) else {
             return Ok(Learning::Auto);
         };
@@ -284,7 +399,11 @@ impl ModelFlags {
 
     /// Refuses flags that say something other than the model's `stored`, fully resolved options.
     pub fn check_against(&self, stored: &Self) -> Result<(), ConfigError> {
-        let (given, stored) = (super::file::fields(self), super::file::fields(stored));
+        #[cfg(feature = "network")]
+        let given = self.clone().with_network_defaults();
+        #[cfg(not(feature = "network"))]
+        let given = self.clone();
+        let (given, stored) = (super::file::fields(&given), super::file::fields(stored));
         for (option, given) in given {
             let stored = stored.get(&option).cloned().unwrap_or(serde_json::Value::Null);
             if given != stored && !same_number(&given, &stored) {

@@ -95,7 +95,7 @@ impl FlexiHashEmbedding {
             return Err(EmbeddingError::HashKind { got: hash.kind });
         }
         let hasher = FeatureHasher::new(hash, key)?;
-        let init = Init::Normal { start: 0, columns: dim, scale: 1.0, tail: &[] };
+        let init = Init::Normal { start: 0, columns: dim, mean: 0.0, scale: 1.0, tail: &[] };
         let rows = u64::from(hash.buckets);
         let table = Table::new(TableOptions { rows, width: dim, side: 0, init, seed })?;
         Ok(Self { options, hasher, parser: Parser::default(), table })

@@ -18,6 +18,7 @@
 //! is durable. A source whose partitions are wanted elsewhere asks for a drain: a batch with their names goes through all
 //! stages, the learner makes a cut at it and waits until that is published, and its return tells the reader so.
 
+mod encode;
 mod learn;
 mod model;
 mod read;
@@ -125,6 +126,9 @@ pub enum EngineError {
         /// Why it is bad.
         reason: String,
     },
+    /// Several learners of a network.
+    #[error("--learners: a network has one learner, got {0}")]
+    NetworkLearners(usize),
     /// A thread could not be started.
     #[error("a thread cannot be started: {0}")]
     Spawn(std::io::Error),
@@ -244,6 +248,9 @@ impl Engine {
         stop: &AtomicBool,
         observer: &mut dyn Observer,
     ) -> Result<Finished, EngineError> {
+        if self.options.learners > 1 && self.model.learner().is_network() {
+            return Err(EngineError::NetworkLearners(self.options.learners));
+        }
         source.resume(&self.positions)?;
         if let Some(store) = &self.store {
             self.metrics.saves(store.manifest().map_or(0, |manifest| manifest.generation));
@@ -269,7 +276,7 @@ impl Engine {
         let publisher = self.outputs.publisher.take();
         let destination = write::Destination { store: self.store, publisher, metrics: self.metrics.clone() };
         let keeps = destination.keeps();
-        let (hasher, parser) = (self.model.hasher(), self.model.parser());
+        let record_reader = self.model.reader();
         thread::scope(|scope| {
             let spawn = |name: &str| thread::Builder::new().name(name.to_owned());
             let links = read::Links { parsers: parsers_in, pool, durable: acknowledged, stop, input: shared };
@@ -277,10 +284,10 @@ impl Engine {
             let reader = reader.map_err(EngineError::Spawn)?;
             let mut parse_threads = Vec::new();
             for (index, (input, output)) in parsers_out.into_iter().zip(parsed_in).enumerate() {
-                let (hasher, parser) = (Arc::clone(&hasher), Arc::clone(&parser));
+                let reader = Arc::clone(&record_reader);
                 let member = team.map(|team| (team, index));
-                let thread = spawn("parse")
-                    .spawn_scoped(scope, move || work::run((&parser, &hasher), member, &input, &output));
+                let thread =
+                    spawn("parse").spawn_scoped(scope, move || work::run(&reader, member, &input, &output));
                 parse_threads.push(thread.map_err(EngineError::Spawn)?);
             }
             let outputs = self.outputs;

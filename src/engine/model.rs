@@ -4,15 +4,16 @@
 //! [`super::Engine`] runs the same model over a source.
 
 use super::Summary;
+use super::encode::{Beside, Encoded, Reader, ReaderScratch, Tell};
 use crate::batch::Batch;
 use crate::checkpoint::{
     CheckpointError, Generation, Progress, Snapshot, TableCut, Tensor, TensorData, Writer,
 };
 use crate::config::{ConfigError, ModelConfig, ModelFlags};
-use crate::example::{ExampleSink, FeatureError, FeatureValue, LabelRange};
-use crate::hash::{Encoder, EncoderScratch, FeatureHasher, HashKey, HashOptionError};
-use crate::learner::{Learner, LearnerError, LearnerState, Mode, Outcome, Outcomes, Rejection};
-use crate::parse::{HeaderError, ParseError, ParseOptions, Parser};
+use crate::example::{FeatureError, FeatureValue, RecordSink};
+use crate::hash::{FeatureHasher, HashKey, HashOptionError};
+use crate::learner::{Learner, LearnerError, LearnerState, Mode, Outcome, Outcomes, Piece, Rejection};
+use crate::parse::{HeaderError, ParseError};
 use crate::record::Positions;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -63,6 +64,9 @@ pub enum RecordError {
     /// No memory for another task.
     #[error(transparent)]
     Learner(#[from] LearnerError),
+    /// Features asked of a model that takes declared fields.
+    #[error("this model is a network, which takes declared fields")]
+    Fields,
 }
 
 /// Predictions of one record.
@@ -70,10 +74,13 @@ pub enum RecordError {
 pub struct Scored {
     /// The record's number among the good ones, from 0.
     pub number: u64,
-    /// One a task: the probability (logistic), the mean (poisson), else the score.
+    /// One a task: the probability (logistic), the mean (poisson), else the score. Of a network whose outputs are those of a list,
+    /// `[items, tasks]`.
     pub predictions: Vec<f32>,
     /// Names of the tasks, if labels are per task.
     pub tasks: Option<Arc<[String]>>,
+    /// What the predictions are worth together: one, or one an item; empty if the model does not say.
+    pub values: Vec<f32>,
 }
 
 /// What a manifest keeps beside tables and vectors.
@@ -89,14 +96,13 @@ struct Stored {
 #[derive(Debug)]
 pub struct Model {
     flags: ModelFlags,
-    hasher: Arc<FeatureHasher>,
-    parser: Arc<Parser>,
+    reader: Arc<Reader>,
     learner: Learner,
     skipped: u64,
     seconds: f64,
     positions: Positions,
-    scratch: EncoderScratch,
-    batch: Batch,
+    scratch: ReaderScratch,
+    encoded: Encoded,
     outcomes: Outcomes,
 }
 
@@ -104,26 +110,29 @@ impl Model {
     /// A model that has learned nothing.
     pub fn new(flags: &ModelFlags, key: &HashKey) -> Result<Self, ModelError> {
         let config = flags.resolve()?;
-        let learner = Learner::new(config.learner.clone())?;
-        Self::with(flags, &config, key, learner)
+        let learner = config.learner()?;
+        Self::with(flags, config, key, learner)
     }
 
     fn with(
         flags: &ModelFlags,
-        config: &ModelConfig,
+        config: ModelConfig,
         key: &HashKey,
         learner: Learner,
     ) -> Result<Self, ModelError> {
+        let reader = match config.fields() {
+            None => Reader::of_features(config.parse, FeatureHasher::new(config.hash, key)?),
+            Some(fields) => Reader::of_fields(config.parse, fields, key)?,
+        };
         Ok(Self {
             flags: flags.clone().with_defaults(),
-            hasher: Arc::new(FeatureHasher::new(config.hash, key)?),
-            parser: Arc::new(Parser::new(config.parse.clone())),
+            reader: Arc::new(reader),
             learner,
             skipped: 0,
             seconds: 0.0,
             positions: Positions::default(),
-            scratch: EncoderScratch::default(),
-            batch: Batch::default(),
+            scratch: ReaderScratch::default(),
+            encoded: Encoded::default(),
             outcomes: Outcomes::default(),
         })
     }
@@ -141,11 +150,11 @@ impl Model {
             _ => None,
         });
         let vectors = vectors.collect();
-        let learner = Learner::restore(config.learner.clone(), stored.learner, &vectors)?;
+        let learner = config.restore(stored.learner, &vectors)?;
         for (name, table) in learner.tables() {
             generation.load_table(&name, table)?;
         }
-        let mut model = Self::with(&flags, &config, key, learner)?;
+        let mut model = Self::with(&flags, config, key, learner)?;
         (model.skipped, model.seconds, model.positions) =
             (stored.skipped, stored.seconds, progress.positions);
         Ok(model)
@@ -154,8 +163,7 @@ impl Model {
     /// The same model for prediction only: labels are not looked at, so that a record with an odd one is predicted too.
     #[must_use]
     pub fn for_prediction(mut self) -> Self {
-        let options = ParseOptions { labels: LabelRange::Ignored, ..self.parser.options().clone() };
-        self.parser = Arc::new(Parser::new(options));
+        self.reader = Arc::new(self.reader.for_prediction());
         self.positions = Positions::default();
         self.learner.forget_records();
         self
@@ -175,12 +183,8 @@ impl Model {
         &mut self.learner
     }
 
-    pub(super) fn hasher(&self) -> Arc<FeatureHasher> {
-        Arc::clone(&self.hasher)
-    }
-
-    pub(super) fn parser(&self) -> Arc<Parser> {
-        Arc::clone(&self.parser)
+    pub(super) fn reader(&self) -> Arc<Reader> {
+        Arc::clone(&self.reader)
     }
 
     /// Where its input was left.
@@ -254,43 +258,47 @@ impl Model {
         features: impl IntoIterator<Item = (K, V)>,
         label: Option<f64>,
     ) -> Result<(), RecordError> {
-        self.batch.clear();
-        let mut encoder = Encoder::new(&self.hasher, &mut self.scratch, &mut self.batch);
-        if let Some(got) = label {
-            let labels = self.parser.options().labels;
-            let label = labels.check(got).ok_or(RecordError::Label { expected: labels.describe(), got })?;
-            encoder.target(None, label);
-        }
-        for (key, value) in features {
-            value.into().tell(key.as_ref(), &mut encoder)?;
-        }
-        Ok(encoder.finish()?)
+        self.encoded.clear();
+        let label = match label {
+            None => None,
+            Some(got) => {
+                let labels = self.reader.labels();
+                Some(labels.check(got).ok_or(RecordError::Label { expected: labels.describe(), got })?)
+            }
+        };
+        self.reader.write(&mut self.scratch, &mut self.encoded, Beside::default(), Dict { features, label })
     }
 
     fn encode_json(&mut self, record: &[u8]) -> Result<(), RecordError> {
-        self.batch.clear();
-        encode(&self.parser, Encoder::new(&self.hasher, &mut self.scratch, &mut self.batch), record, |_| {
-            Ok(())
-        })
+        self.encoded.clear();
+        self.reader.read(&mut self.scratch, &mut self.encoded, record, Beside::default())
     }
 
     /// Takes the one row that was encoded.
     fn process(&mut self, mode: Mode) -> Result<Scored, RecordError> {
-        self.learner.process(&self.batch, 0..1, mode, &mut self.outcomes)?;
-        match self.outcomes.rows.first() {
-            Some(Outcome::Scored { number, predictions }) => Ok(Scored {
-                number: *number,
-                predictions: self.outcomes.predictions.get(predictions.clone()).unwrap_or_default().to_vec(),
-                tasks: if self.outcomes.unnamed > 0 { None } else { self.outcomes.tasks.clone() },
-            }),
-            Some(Outcome::Rejected(rejection)) => Err(rejection.clone().into()),
-            None => Ok(Scored { number: 0, predictions: Vec::new(), tasks: None }),
+        if self.learner.is_network() {
+            let piece = Piece { batch: &self.encoded.fields, rows: 0..1 };
+            self.learner.process_fields(&[piece], mode, &mut self.outcomes)?;
+        } else {
+            self.learner.process(&self.encoded.features, 0..1, mode, &mut self.outcomes)?;
         }
+        if let Some(Outcome::Rejected(rejection)) = self.outcomes.rows.first() {
+            return Err(rejection.clone().into());
+        }
+        let Some(predicted) = self.outcomes.row(0) else {
+            return Ok(Scored { number: 0, predictions: Vec::new(), tasks: None, values: Vec::new() });
+        };
+        Ok(Scored {
+            number: predicted.number,
+            predictions: predicted.predictions.to_vec(),
+            tasks: predicted.tasks.and(self.outcomes.tasks.clone()),
+            values: predicted.values.to_vec(),
+        })
     }
 
     /// Hashes a JSON record into `batch` as one more row, for [`Model::embed`]. On an error the batch is as before.
     pub fn encode(&mut self, record: &[u8], batch: &mut Batch) -> Result<(), RecordError> {
-        encode(&self.parser, Encoder::new(&self.hasher, &mut self.scratch, batch), record, |_| Ok(()))
+        self.reader.read_features(&mut self.scratch, batch, record)
     }
 
     /// Sums of the learned embeddings of `batch`, `[rows, dim]`; empty if the head has none.
@@ -316,28 +324,29 @@ impl Model {
             config: json(serde_json::to_value(&self.flags)),
             finished,
         };
-        let tables = self.learner.tables().map(|(name, table)| TableCut::begin(name, table)).collect();
+        let tables = self.learner.tables().into_iter();
+        let tables = tables.map(|(name, table)| TableCut::begin(name, table)).collect();
         let vectors = self.learner.vectors().into_iter();
         let tensors = vectors.map(|(name, values)| (name, Tensor::vector(TensorData::F64(values)))).collect();
         Snapshot { tables, tensors, progress }
     }
 }
 
-/// Parses `record` into a row of the encoder's batch; on an error the batch is as before. `more` tells what stands beside the
-/// record: it is asked last, because the parser may begin again and forget what was told before.
-pub(super) fn encode(
-    parser: &Parser,
-    mut encoder: Encoder<'_>,
-    record: &[u8],
-    more: impl FnOnce(&mut Encoder<'_>) -> Result<(), HeaderError>,
-) -> Result<(), RecordError> {
-    let parsed = parser.parse(record, &mut encoder).map_err(RecordError::from);
-    match parsed.and_then(|()| Ok(more(&mut encoder)?)) {
-        Ok(()) => Ok(encoder.finish()?),
-        Err(error) => {
-            encoder.abandon();
-            Err(error)
+/// A dict of features with its label.
+struct Dict<I> {
+    features: I,
+    label: Option<f32>,
+}
+
+impl<'v, K: AsRef<str>, V: Into<FeatureValue<'v>>, I: IntoIterator<Item = (K, V)>> Tell for Dict<I> {
+    fn tell(self, sink: &mut impl RecordSink) -> Result<(), RecordError> {
+        if let Some(label) = self.label {
+            sink.target(None, label);
         }
+        for (key, value) in self.features {
+            value.into().tell(key.as_ref(), sink)?;
+        }
+        Ok(())
     }
 }
 

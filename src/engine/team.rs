@@ -43,7 +43,7 @@ impl Team {
         let Some(replica) = self.replicas.get(index) else { return };
         // The figures of a further pass are told from the first by the stage; learning is the same.
         let mode = if self.predict { Mode::Predict } else { Mode::Learn };
-        work.is_learned = lock(replica).learn(&work.batch, mode, &mut work.learned);
+        work.is_learned = lock(replica).learn(&work.encoded.features, mode, &mut work.learned);
     }
 
     fn wait(&self, number: u64) {

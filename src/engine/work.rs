@@ -1,14 +1,11 @@
 //! Parsing: records to hashed rows, or the reason why not.
 
 use super::EngineError;
-use super::model::{RecordError, encode};
+use super::encode::{Beside, Encoded, Reader, ReaderScratch};
+use super::model::RecordError;
 use super::team::Team;
-use crate::batch::Batch;
-use crate::example::ExampleSink;
-use crate::hash::{Encoder, EncoderScratch, FeatureHasher};
 use crate::learner::Learned;
 use crate::metrics::Bad;
-use crate::parse::{Parser, bytes_as_text};
 use crate::record::{Record, RecordBatch};
 use crossbeam_channel::{Receiver, Sender};
 
@@ -25,7 +22,7 @@ pub(super) enum Entry {
 #[derive(Debug, Default)]
 pub(super) struct Work {
     pub(super) records: RecordBatch,
-    pub(super) batch: Batch,
+    pub(super) encoded: Encoded,
     /// One for each record.
     pub(super) entries: Vec<Entry>,
     /// Place among the batches of the run, from 0.
@@ -37,14 +34,14 @@ pub(super) struct Work {
 
 /// Parses what comes in until the reader is done; a member of a team also learns it.
 pub(super) fn run(
-    (parser, hasher): (&Parser, &FeatureHasher),
+    reader: &Reader,
     member: Option<(&Team, usize)>,
     input: &Receiver<Work>,
     output: &Sender<Work>,
 ) -> Result<(), EngineError> {
-    let mut scratch = EncoderScratch::default();
+    let mut scratch = ReaderScratch::default();
     for mut work in input {
-        parse(parser, hasher, &mut scratch, &mut work);
+        parse(reader, &mut scratch, &mut work);
         work.is_learned = false;
         if let Some((team, index)) = member {
             team.learn(index, &mut work);
@@ -56,11 +53,11 @@ pub(super) fn run(
     Ok(())
 }
 
-fn parse(parser: &Parser, hasher: &FeatureHasher, scratch: &mut EncoderScratch, work: &mut Work) {
-    work.batch.clear();
+fn parse(reader: &Reader, scratch: &mut ReaderScratch, work: &mut Work) {
+    work.encoded.clear();
     work.entries.clear();
     for record in work.records.iter() {
-        let entry = match parse_record(parser, hasher, scratch, &mut work.batch, record) {
+        let entry = match parse_record(reader, scratch, &mut work.encoded, record) {
             Ok(()) => Entry::Row,
             Err((bad, reason)) => Entry::Bad(bad, reason),
         };
@@ -69,10 +66,9 @@ fn parse(parser: &Parser, hasher: &FeatureHasher, scratch: &mut EncoderScratch, 
 }
 
 fn parse_record(
-    parser: &Parser,
-    hasher: &FeatureHasher,
-    scratch: &mut EncoderScratch,
-    batch: &mut Batch,
+    reader: &Reader,
+    scratch: &mut ReaderScratch,
+    encoded: &mut Encoded,
     record: Record<'_>,
 ) -> Result<(), (Bad, String)> {
     if record.is_cut() {
@@ -82,29 +78,16 @@ fn parse_record(
         );
         return Err((Bad::Length, reason));
     }
-    let encoder = Encoder::new(hasher, scratch, batch);
-    let more = |encoder: &mut Encoder<'_>| {
-        if let Some(key) = record.key
-            && !encoder.has_id()
-        {
-            encoder.id(&key_as_id(key));
-        }
-        parser.parse_headers(record.headers, encoder)
-    };
-    encode(parser, encoder, record.bytes, more).map_err(|error| (kind(&error), error.to_string()))
+    let read = reader.read(scratch, encoded, record.bytes, Beside::of(&record));
+    read.map_err(|error| (kind(&error), error.to_string()))
 }
 
 fn kind(error: &RecordError) -> Bad {
     match error {
         RecordError::Parse(_) | RecordError::Label { .. } => Bad::Parse,
         RecordError::Feature(_) | RecordError::Headers(_) => Bad::Feature,
-        RecordError::Rejected(_) | RecordError::Learner(_) => Bad::Learner,
+        RecordError::Rejected(_) | RecordError::Learner(_) | RecordError::Fields => Bad::Learner,
     }
-}
-
-/// A message's key as an id: a JSON string, in hexadecimal if it is no text.
-fn key_as_id(key: &[u8]) -> String {
-    serde_json::Value::String(bytes_as_text(key).into_owned()).to_string()
 }
 
 #[cfg(test)]
@@ -129,8 +112,8 @@ mod tests {
             work.records.push(record, record.len() as u64, at, at);
             work.records.set_key(b"k\"1");
         }
-        parse(&model.parser(), &model.hasher(), &mut EncoderScratch::default(), &mut work);
-        let ids: Vec<_> = (0..4).map(|row| work.batch.id(row).unwrap()).collect();
+        parse(&model.reader(), &mut ReaderScratch::default(), &mut work);
+        let ids: Vec<_> = (0..4).map(|row| work.encoded.features.id(row).unwrap()).collect();
         assert_eq!(ids, [&br#""k\"1""#[..], b"7", br#""k\"1""#, b"7"]);
     }
 
@@ -145,7 +128,7 @@ mod tests {
             work.records.push(record.as_bytes(), record.len() as u64, at, at);
             headers.iter().for_each(|(name, value)| work.records.push_header(name.as_bytes(), value));
         }
-        parse(&model.parser(), &model.hasher(), &mut EncoderScratch::default(), &mut work);
+        parse(&model.reader(), &mut ReaderScratch::default(), &mut work);
         work
     }
 
@@ -164,7 +147,12 @@ mod tests {
         for (flags, cases) in [(ModelFlags::default(), &deep[..]), (sklearn, &deep[..]), (top, &flat[..])] {
             for (part, whole) in cases {
                 let work = with_headers(&flags, &[(part, &headers), (whole, &[])]);
-                let row = |row| (work.batch.row(row).slots.to_vec(), work.batch.row(row).values.to_vec());
+                let row = |row| {
+                    (
+                        work.encoded.features.row(row).slots.to_vec(),
+                        work.encoded.features.row(row).values.to_vec(),
+                    )
+                };
                 assert_eq!(row(0).0.len(), 4, "{part}: {:?}", work.entries);
                 assert_eq!(row(0), row(1), "{part}");
             }
@@ -181,11 +169,11 @@ mod tests {
         work.records.push(b"{}", 2, at, at);
         work.records.push_header(b"\xff\x01", b"1");
         work.records.push(b"{}", 2, at, at);
-        parse(&model.parser(), &model.hasher(), &mut EncoderScratch::default(), &mut work);
+        parse(&model.reader(), &mut ReaderScratch::default(), &mut work);
         let [Entry::Bad(Bad::Feature, reason), Entry::Row] = &work.entries[..] else {
             panic!("{:?}", work.entries)
         };
         assert_eq!(reason, "headers: expected a name in UTF-8, found bytes ff01");
-        assert_eq!(work.batch.len(), 1);
+        assert_eq!(work.encoded.features.len(), 1);
     }
 }

@@ -43,6 +43,8 @@ impl FieldOptions {
             ("hash", self.hash.is_some(), looked_up),
             ("alternate-sign", self.alternate_sign.is_some(), &[Sum]),
             ("separate", self.separate.is_some(), &[Id]),
+            ("init-mean", self.init_mean.is_some(), looked_up),
+            ("init-scale", self.init_scale.is_some(), looked_up),
             ("width", self.width.is_some(), wide),
             ("names", !self.names.is_empty(), wide),
             ("max-items", self.max_items.is_some(), &[List]),

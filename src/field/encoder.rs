@@ -9,7 +9,7 @@ use super::batch::{Cells, FieldBatch};
 use super::hasher::FieldHasher;
 use super::paths::{Node, ROOT};
 use super::resolve::Fields;
-use crate::example::{ExampleSink, FeatureError};
+use crate::example::{ExampleSink, FeatureError, RecordSink};
 use crate::hash::{Encoder, EncoderScratch};
 use std::sync::Arc;
 
@@ -269,5 +269,17 @@ impl<'a> FieldEncoder<'a> {
                 self.arrive(taker.field);
             }
         }
+    }
+}
+
+impl RecordSink for FieldEncoder<'_> {
+    fn has_id(&self) -> bool {
+        FieldEncoder::has_id(self)
+    }
+    fn finish(self) -> Result<(), FeatureError> {
+        FieldEncoder::finish(self)
+    }
+    fn abandon(self) {
+        FieldEncoder::abandon(self);
     }
 }

@@ -45,6 +45,12 @@ impl FieldHasher {
         self.labels
     }
 
+    /// The same for predicting only: labels are not looked at.
+    #[must_use]
+    pub fn for_prediction(self) -> Self {
+        Self { labels: LabelRange::Ignored, ..self }
+    }
+
     /// The hash of field `index`.
     pub fn hasher(&self, index: usize) -> Option<&FeatureHasher> {
         self.hashers.get(index)

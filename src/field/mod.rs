@@ -43,8 +43,8 @@ pub use encoder::{FieldEncoder, FieldScratch};
 pub use error::FieldError;
 pub use hasher::FieldHasher;
 pub use options::{
-    DEFAULT_BUCKETS, DEFAULT_DIM, DEFAULT_MAX_ITEMS, FieldKind, FieldOptions, MAX_FIELDS, MAX_ITEMS,
-    MAX_WIDTH,
+    DEFAULT_BUCKETS, DEFAULT_DIM, DEFAULT_INIT_SCALE, DEFAULT_MAX_ITEMS, FieldKind, FieldOptions, MAX_FIELDS,
+    MAX_ITEMS, MAX_WIDTH,
 };
 pub use resolve::{Field, Fields, List, TableShape};
 

@@ -22,6 +22,9 @@ pub const DEFAULT_DIM: usize = 32;
 /// [`FieldOptions::buckets`] if none is given.
 pub const DEFAULT_BUCKETS: u32 = 1 << 20;
 
+/// [`FieldOptions::init_scale`] if none is given.
+pub const DEFAULT_INIT_SCALE: f32 = 0.1;
+
 /// What a field makes of the values at and below its path, for a record or for an item of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -75,7 +78,7 @@ impl FieldKind {
 /// let user = FieldOptions { path: Some("user.id".into()), ..FieldOptions::new("user", FieldKind::Id) };
 /// assert_eq!((user.name.as_str(), user.dim), ("user", None));
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct FieldOptions {
     /// Its name, by which a model asks for it. No two are equal.
@@ -94,7 +97,7 @@ pub struct FieldOptions {
     /// id is hashed. [`HashKind::Mmh3`] and [`HashKind::Modulo`] take the bare id anyway.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
-    /// The table its rows lie in. Fields that name the same one share it, and must agree in all of the six options
+    /// The table its rows lie in. Fields that name the same one share it, and must agree in all of the eight options
     /// below; what one leaves out, it takes from the first that shares it. Default: the name, a table of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<String>,
@@ -117,6 +120,12 @@ pub struct FieldOptions {
     /// `[buckets, dim]`. Of ids only. Default false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub separate: Option<bool>,
+    /// What the floats of a row are about before they are learned. Default 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init_mean: Option<f32>,
+    /// Their standard deviation, at least 0. Default [`DEFAULT_INIT_SCALE`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init_scale: Option<f32>,
     /// How many numbers, labels or categories, 1 to [`MAX_WIDTH`]. Default: as many as there are names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub width: Option<usize>,

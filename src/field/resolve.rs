@@ -2,14 +2,16 @@
 
 use super::check::check_names;
 use super::error::FieldError;
-use super::options::{DEFAULT_BUCKETS, DEFAULT_DIM, DEFAULT_MAX_ITEMS, FieldKind, FieldOptions, MAX_WIDTH};
+use super::options::{
+    DEFAULT_BUCKETS, DEFAULT_DIM, DEFAULT_INIT_SCALE, DEFAULT_MAX_ITEMS, FieldKind, FieldOptions, MAX_WIDTH,
+};
 use super::paths::{Declared, Paths};
 use crate::batch::MAX_BUCKETS;
 use crate::hash::{HashKind, HashOptions};
 use std::fmt::Display;
 
 /// A table that fields take rows from. Whoever keeps rows makes one for each.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct TableShape {
     /// Its name.
     pub name: String,
@@ -19,6 +21,10 @@ pub struct TableShape {
     pub hash: HashOptions,
     /// Whether each hash has buckets of its own.
     pub separate: bool,
+    /// What the floats of a row are about before they are learned.
+    pub init_mean: f32,
+    /// Their standard deviation.
+    pub init_scale: f32,
 }
 
 impl TableShape {
@@ -229,12 +235,22 @@ fn shape(
         return Err(field.refuse("hashes", "1: modulo is one hash", hash.hashes));
     }
     let separate = !sum && field.separate.or(shared.map(|table| table.separate)).unwrap_or(false);
-    let table = TableShape { name: name.to_owned(), dim, hash, separate };
+    let init_mean = field.init_mean.or(shared.map(|table| table.init_mean)).unwrap_or(0.0);
+    let init_scale = field.init_scale.or(shared.map(|table| table.init_scale)).unwrap_or(DEFAULT_INIT_SCALE);
+    for (option, value, expected) in [
+        ("init-mean", init_mean, "a finite number"),
+        ("init-scale", init_scale, "a finite number of at least 0"),
+    ] {
+        if !value.is_finite() || (option == "init-scale" && value < 0.0) {
+            return Err(field.refuse(option, expected, value));
+        }
+    }
+    let table = TableShape { name: name.to_owned(), dim, hash, separate, init_mean, init_scale };
     if table.rows() > MAX_BUCKETS as usize {
         let expected = format!("at most {MAX_BUCKETS} buckets of all hashes");
         return Err(field.refuse("buckets", expected, table.rows()));
     }
-    field.dim = Some(dim);
+    (field.dim, field.init_mean, field.init_scale) = (Some(dim), Some(init_mean), Some(init_scale));
     (field.buckets, field.hashes, field.hash) = (Some(hash.buckets), Some(hash.hashes), Some(hash.kind));
     if sum {
         field.alternate_sign = Some(hash.alternate_sign);
@@ -252,13 +268,15 @@ fn agree(
 ) -> Result<(), FieldError> {
     let (a, b) = (&shared.hash, &own.hash);
     let hash = |kind: HashKind| format!("{kind:?}").to_lowercase();
-    let differing: [(&'static str, &dyn Display, &dyn Display); 6] = [
+    let differing: [(&'static str, &dyn Display, &dyn Display); 8] = [
         ("dim", &shared.dim, &own.dim),
         ("buckets", &a.buckets, &b.buckets),
         ("hashes", &a.hashes, &b.hashes),
         ("hash", &hash(a.kind), &hash(b.kind)),
         ("alternate-sign", &a.alternate_sign, &b.alternate_sign),
         ("separate", &shared.separate, &own.separate),
+        ("init-mean", &shared.init_mean, &own.init_mean),
+        ("init-scale", &shared.init_scale, &own.init_scale),
     ];
     for (option, expected, got) in differing {
         let (expected, got) = (expected.to_string(), got.to_string());

@@ -21,7 +21,7 @@ pub use native::{NativeValue, PathSegment, encode_native, siphash_1_3};
 pub use reference::{modulo_bucket, murmur_bucket, sklearn_column};
 
 use crate::batch::{Batch, FeatureKind, MAX_BUCKETS, Slot, packed};
-use crate::example::{ExampleSink, FeatureError};
+use crate::example::{ExampleSink, FeatureError, RecordSink};
 use crate::kernel::Isa;
 use serde::{Deserialize, Serialize};
 
@@ -293,6 +293,18 @@ impl<'a> Encoder<'a> {
             let hashed = hash(self.hasher, index);
             self.batch.push_feature(hashed.slot, hashed.sign, FeatureKind::Category);
         }
+    }
+}
+
+impl RecordSink for Encoder<'_> {
+    fn has_id(&self) -> bool {
+        Encoder::has_id(self)
+    }
+    fn finish(self) -> Result<(), FeatureError> {
+        Encoder::finish(self)
+    }
+    fn abandon(self) {
+        Encoder::abandon(self);
     }
 }
 

@@ -2,23 +2,32 @@
 //!
 //! A [`Learner`] takes hashed batches, record by record in their order: it predicts with what it knows, notes how
 //! good that was ([`validation`]), then learns the label at once. A task (a named label) has a table, a head and
-//! figures of its own; tasks appear with the first record that names them. Everything it knows is in its tables and
-//! in a small state that can be taken out and put back exactly, so that a restart continues bit for bit.
+//! figures of its own; tasks appear with the first record that names them. A [network](crate::model::network) instead takes
+//! declared fields, has one table a field or shared ones, predicts all its tasks at once, and learns records in batches. Everything a
+//! learner knows is in its tables and in a small state that can be taken out and put back exactly, so that a restart
+//! continues bit for bit.
 
 mod arm;
 mod build;
 mod copies;
+mod heads;
+#[cfg(feature = "network")]
+mod network;
 mod options;
 mod replica;
 pub mod validation;
 
+#[cfg(feature = "network")]
+pub use network::NetworkOptions;
 pub use options::{HeadKind, LearnerError, LearnerOptions, Learning};
 pub use replica::{Learned, Replica};
 pub use validation::{Figures, Report, Validation};
 
 use crate::batch::{Batch, Target};
+use crate::field::FieldBatch;
 use crate::table::Table;
-use arm::{Arm, Job, Lesson};
+use arm::{Job, Lesson};
+use heads::Heads;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -71,7 +80,7 @@ pub enum Outcome {
     Scored {
         /// The record's number among the good ones, from 0.
         number: u64,
-        /// Its predictions in [`Outcomes::predictions`], one a task known by then.
+        /// Its predictions in [`Outcomes::predictions`], one a task known by then; if [`Outcomes::items`], those of each item.
         predictions: Range<usize>,
     },
     /// A bad record after all.
@@ -90,6 +99,17 @@ pub enum Rejection {
     /// One more task than a model can have.
     #[error("task {0:?} would be one more than the {MAX_TASKS} a model can have")]
     TooManyTasks(String),
+    /// A task that the network does not have.
+    #[error("expected labels of {known}, got one of {task:?}")]
+    UnknownTask {
+        /// The task.
+        task: String,
+        /// What there is.
+        known: String,
+    },
+    /// A label of the record, where items have them.
+    #[error("expected labels in the items of the list {0:?}, got one of the record")]
+    LabelOfRecord(String),
 }
 
 /// Results of a call to [`Learner::process`], reused.
@@ -104,6 +124,49 @@ pub struct Outcomes {
     /// The first rows, as many as came before the first label of all: nobody could know then whether labels are per
     /// task, so their one prediction has no task's name even where [`Outcomes::tasks`] has names.
     pub unnamed: usize,
+    /// Whether a record has predictions for each item of a list, `[items, tasks]`, rather than its own, `[tasks]`.
+    pub items: bool,
+    /// What the predictions of a record, or of an item, are worth together, in the order of `predictions`; empty if the model
+    /// does not say.
+    pub values: Vec<f32>,
+}
+
+impl Outcomes {
+    /// The predictions of row `index`; none if it was rejected.
+    pub fn row(&self, index: usize) -> Option<Predicted<'_>> {
+        let Some(Outcome::Scored { number, predictions }) = self.rows.get(index) else { return None };
+        // Before the first label there are no names yet.
+        let tasks = self.tasks.as_deref().filter(|_| index >= self.unnamed);
+        let width = tasks.map_or(1, <[String]>::len).max(1);
+        let values = predictions.start / width..predictions.end / width;
+        let values = self.values.get(values).unwrap_or_default();
+        let predictions = self.predictions.get(predictions.clone()).unwrap_or_default();
+        Some(Predicted { number: *number, tasks, predictions, items: self.items, values })
+    }
+}
+
+/// What was predicted for a record.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Predicted<'a> {
+    /// The record's number among the good ones, from 0.
+    pub number: u64,
+    /// Names of the tasks, if labels are per task.
+    pub tasks: Option<&'a [String]>,
+    /// One a task, or `[items, tasks]`.
+    pub predictions: &'a [f32],
+    /// Whether they are those of items.
+    pub items: bool,
+    /// What they are worth together: one, or `[items]`; empty if the model does not say.
+    pub values: &'a [f32],
+}
+
+/// Consecutive rows of a batch of declared fields.
+#[derive(Debug, Clone)]
+pub struct Piece<'a> {
+    /// The batch.
+    pub batch: &'a FieldBatch,
+    /// Its rows.
+    pub rows: Range<usize>,
 }
 
 /// Whether labels are learned.
@@ -119,7 +182,6 @@ pub enum Mode {
 
 struct Task {
     name: Option<String>,
-    arm: Box<dyn Arm>,
     validation: Validation,
 }
 
@@ -130,7 +192,9 @@ pub struct Learner {
     tasks: Vec<Task>,
     names: Option<Arc<[String]>>,
     counters: Counters,
-    scratch: Scratch,
+    heads: Heads,
+    #[cfg(feature = "network")]
+    network: Option<Box<network::NetworkArm>>,
 }
 
 /// Rows of a batch, and what to do with them.
@@ -138,14 +202,6 @@ struct Work<'a> {
     batch: &'a Batch,
     range: Range<usize>,
     mode: Mode,
-}
-
-#[derive(Default)]
-struct Scratch {
-    /// Tasks known at each row of the range; 0: rejected.
-    known: Vec<usize>,
-    jobs: Vec<Job>,
-    predictions: Vec<f64>,
 }
 
 impl std::fmt::Debug for Learner {
@@ -174,36 +230,54 @@ impl Learner {
         vectors: &BTreeMap<String, Vec<f64>>,
     ) -> Result<Self, LearnerError> {
         let mut learner = Self::with(options, state)?;
-        for (index, task) in learner.tasks.iter_mut().enumerate() {
-            let head = format!("head.{index}");
-            if !vectors.get(&head).is_some_and(|state| task.arm.restore(state)) {
-                return Err(LearnerError::State(head));
-            }
+        learner.heads.restore(vectors)?;
+        learner.restore_figures(vectors)?;
+        Ok(learner)
+    }
+
+    fn restore_figures(&mut self, vectors: &BTreeMap<String, Vec<f64>>) -> Result<(), LearnerError> {
+        for (index, task) in self.tasks.iter_mut().enumerate() {
             let figures = format!("validation.{index}");
             if !vectors.get(&figures).is_some_and(|state| task.validation.restore(state)) {
                 return Err(LearnerError::State(figures));
             }
         }
-        Ok(learner)
+        Ok(())
     }
 
     fn with(options: LearnerOptions, state: LearnerState) -> Result<Self, LearnerError> {
         if state.tasks.len() > MAX_TASKS {
             return Err(LearnerError::TooManyTasks(state.tasks.len()));
         }
-        let (shape, counters, scratch) = (state.shape, state.counters, Scratch::default());
-        let mut learner = Self { options, shape, tasks: Vec::new(), names: None, counters, scratch };
+        let mut learner = Self::empty(options, state.shape, state.counters);
         for name in state.tasks {
             learner.add_task(name)?;
         }
         Ok(learner)
     }
 
+    fn empty(options: LearnerOptions, shape: LabelShape, counters: Counters) -> Self {
+        Self {
+            options,
+            shape,
+            tasks: Vec::new(),
+            names: None,
+            counters,
+            heads: Heads::default(),
+            #[cfg(feature = "network")]
+            network: None,
+        }
+    }
+
     fn add_task(&mut self, name: Option<String>) -> Result<(), LearnerError> {
-        let arm = build::arm(&self.options)?;
-        self.tasks.push(Task { name, arm, validation: Validation::new(self.options.loss) });
-        self.names = self.tasks.iter().map(|task| task.name.clone()).collect();
+        self.heads.add(&self.options)?;
+        self.name_task(name);
         Ok(())
+    }
+
+    fn name_task(&mut self, name: Option<String>) {
+        self.tasks.push(Task { name, validation: Validation::new(self.options.loss) });
+        self.names = self.tasks.iter().map(|task| task.name.clone()).collect();
     }
 
     /// The options it was made with.
@@ -232,9 +306,22 @@ impl Learner {
         self.tasks.iter().map(|task| (task.validation.report(), task.validation.window()))
     }
 
-    /// The tables, in the order of tasks, with the names they are stored under.
-    pub fn tables(&self) -> impl Iterator<Item = (String, &Arc<Table>)> {
-        self.tasks.iter().enumerate().map(|(index, task)| (format!("task{index}"), task.arm.table()))
+    /// The tables with the names they are stored under: one a task, or those of the fields.
+    pub fn tables(&self) -> Vec<(String, &Arc<Table>)> {
+        #[cfg(feature = "network")]
+        if let Some(network) = &self.network {
+            return network.tables();
+        }
+        self.heads.tables()
+    }
+
+    /// Names of the tables as the declared fields have them; empty where each task has one.
+    pub fn table_names(&self) -> Vec<String> {
+        #[cfg(feature = "network")]
+        if let Some(network) = &self.network {
+            return network.table_names();
+        }
+        Vec::new()
     }
 
     /// State beside tables and vectors.
@@ -246,40 +333,54 @@ impl Learner {
     /// Dense state by name, exact.
     pub fn vectors(&self) -> BTreeMap<String, Vec<f64>> {
         let tasks = self.tasks.iter().enumerate();
-        let vectors = tasks.flat_map(|(index, task)| {
-            [
-                (format!("head.{index}"), task.arm.state()),
-                (format!("validation.{index}"), task.validation.state()),
-            ]
-        });
-        vectors.collect()
+        let figures = tasks.map(|(index, task)| (format!("validation.{index}"), task.validation.state()));
+        let mut vectors = self.heads.vectors();
+        #[cfg(feature = "network")]
+        vectors.extend(self.network.iter().flat_map(|network| network.vectors()));
+        vectors.extend(figures);
+        vectors
     }
 
     /// Length of an embedding; 0 if the head has none.
     pub fn dim(&self) -> usize {
-        self.tasks.first().map_or(0, |task| task.arm.dim())
+        self.heads.dim()
     }
 
     /// Sums of the learned embeddings of `batch`, `[rows, dim]`, of the first task.
     pub fn embed(&mut self, batch: &Batch) -> Vec<f32> {
-        let dim = self.dim();
-        let mut out = vec![0.0; batch.len() * dim];
-        if let Some(task) = self.tasks.first_mut().filter(|_| dim > 0) {
-            for (index, out) in out.chunks_mut(dim).enumerate() {
-                task.arm.embed(batch.row(index), out);
-            }
-        }
-        out
+        self.heads.embed(batch)
     }
 
-    /// Weights of the touched rows of task `index`, for norms: calls `visit` with each.
-    pub fn for_each_weight(&self, index: usize, mut visit: impl FnMut(f32)) {
-        if let Some(task) = self.tasks.get(index) {
-            task.arm.table().for_each_touched(|_, row| visit(task.arm.weight(row)));
+    /// Weights of the touched rows of table `index`, for norms: calls `visit` with each.
+    pub fn for_each_weight(&self, index: usize, visit: impl FnMut(f32)) {
+        #[cfg(feature = "network")]
+        if let Some(network) = &self.network {
+            return network.for_each_weight(index, visit);
         }
+        self.heads.for_each_weight(index, visit);
+    }
+
+    /// How many records are learned together, counted from the first: 1 but for networks.
+    pub fn batch(&self) -> usize {
+        #[cfg(feature = "network")]
+        if let Some(network) = &self.network {
+            return network.batch();
+        }
+        1
+    }
+
+    /// Whether it takes declared fields.
+    pub fn is_network(&self) -> bool {
+        #[cfg(feature = "network")]
+        return self.network.is_some();
+        #[cfg(not(feature = "network"))]
+        false
     }
 
     /// Takes the rows of `range` in order: predicts each, then learns it if `mode` says so. `outcomes` is replaced.
+    ///
+    /// # Errors
+    /// No memory for another task. A network, which takes [declared fields](Learner::process_fields).
     pub fn process(
         &mut self,
         batch: &Batch,
@@ -288,9 +389,13 @@ impl Learner {
         outcomes: &mut Outcomes,
     ) -> Result<(), LearnerError> {
         let range = range.start.min(batch.len())..range.end.min(batch.len());
+        if self.is_network() {
+            return Err(LearnerError::Fields);
+        }
         outcomes.rows.clear();
-        outcomes.unnamed = 0;
-        self.scratch.known.clear();
+        outcomes.values.clear();
+        (outcomes.unnamed, outcomes.items) = (0, false);
+        self.heads.known.clear();
         let mut total = 0;
         for row in range.clone() {
             let outcome = match self.admit(batch, row, mode)? {
@@ -298,20 +403,33 @@ impl Learner {
                 None => self.number(self.tasks.len(), &mut total, mode),
             };
             let known = if matches!(outcome, Outcome::Scored { .. }) { self.tasks.len() } else { 0 };
-            self.scratch.known.push(known);
+            self.heads.known.push(known);
             outcomes.rows.push(outcome);
             outcomes.unnamed += usize::from(self.shape == LabelShape::Unknown);
         }
         outcomes.predictions.clear();
         outcomes.predictions.resize(total, 0.0);
         outcomes.tasks = if self.shape == LabelShape::Tasks { self.names.clone() } else { None };
-        for task in 0..self.tasks.len() {
-            self.run_task(task, &Work { batch, range: range.clone(), mode }, outcomes);
+        let work = Work { batch, range: range.clone(), mode };
+        for (index, task) in self.tasks.iter_mut().enumerate() {
+            self.counters.dropped_steps += self.heads.run(index, task, &work, outcomes);
         }
         if mode != Mode::Predict {
             self.count(batch, range, outcomes);
         }
         Ok(())
+    }
+
+    /// Why a record cannot be taken, as far as the record alone says: such a one changes nothing and is no part of a batch. Heads
+    /// refuse by what came before, so only networks say something here.
+    pub fn refused(&self, records: &Batch, row: usize, mode: Mode) -> Option<Rejection> {
+        #[cfg(feature = "network")]
+        return self.refused_by_network(records, row, mode);
+        #[cfg(not(feature = "network"))]
+        {
+            let _ = (records, row, mode);
+            None
+        }
     }
 
     /// Gives a good record its number, and its place for the predictions of `tasks`.
@@ -338,6 +456,7 @@ impl Learner {
                 (LabelShape::Unknown, Some(_)) => {
                     self.shape = LabelShape::Tasks;
                     self.tasks.clear();
+                    self.heads.arms.clear();
                 }
                 _ => {}
             }
@@ -369,20 +488,6 @@ impl Learner {
 
     fn task(&self, name: &str) -> Option<usize> {
         self.tasks.iter().position(|task| task.name.as_deref() == Some(name))
-    }
-
-    fn run_task(&mut self, index: usize, work: &Work<'_>, outcomes: &mut Outcomes) {
-        let Scratch { known, jobs, predictions } = &mut self.scratch;
-        let Some(task) = self.tasks.get_mut(index) else { return };
-        jobs.clear();
-        predictions.clear();
-        let name = task.name.as_deref();
-        let rows = work.range.clone().zip(known.iter()).filter(|(_, known)| **known > index);
-        jobs.extend(rows.map(|(row, _)| Job { row, lesson: lesson(work.batch, row, name, work.mode) }));
-        task.arm.run(work.batch, jobs, predictions);
-        let scored = jobs.iter().copied().zip(predictions.iter().copied());
-        note(&mut task.validation, index, work, scored, outcomes);
-        self.counters.dropped_steps += task.arm.take_dropped();
     }
 
     fn count(&mut self, batch: &Batch, range: Range<usize>, outcomes: &Outcomes) {

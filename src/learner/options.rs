@@ -76,6 +76,19 @@ pub enum LearnerError {
     /// More tasks than a model may have.
     #[error("tasks: expected at most 64, got {0}")]
     TooManyTasks(usize),
+    /// Hashed features for a learner of declared fields.
+    #[error("this model is a network, which takes declared fields")]
+    Fields,
+    /// Declared fields for a learner of hashed features.
+    #[error("this model takes hashed features, not declared fields")]
+    Features,
+    /// A network that refuses its options or what it is given.
+    #[cfg(feature = "network")]
+    #[error(transparent)]
+    Network(#[from] crate::model::network::NetworkError),
+    /// Declared fields that are not those of the network.
+    #[error("{0}")]
+    Binding(String),
     /// Stored state that does not fit these options.
     #[error("the stored state of {0} does not fit this model's options")]
     State(String),

@@ -77,17 +77,17 @@ impl Learner {
         Replica {
             shape: self.shape,
             names: self.tasks.iter().map(|task| task.name.clone()).collect(),
-            arms: self.tasks.iter().map(|task| task.arm.apart(learners)).collect(),
+            arms: self.heads.arms.iter().map(|arm| arm.apart(learners)).collect(),
             jobs: Vec::new(),
         }
     }
 
     /// Joins what replicas, made together of this model, have learned since. They are spent: make new ones.
     pub fn merge(&mut self, replicas: &[&Replica]) {
-        for (index, task) in self.tasks.iter_mut().enumerate() {
+        for (index, arm) in self.heads.arms.iter_mut().enumerate() {
             let heads: Vec<_> =
                 replicas.iter().filter_map(|replica| Some(replica.arms.get(index)?.head())).collect();
-            task.arm.merge(&heads);
+            arm.merge(&heads);
         }
     }
 
@@ -104,6 +104,8 @@ impl Learner {
             return self.process(batch, 0..batch.len(), mode, outcomes);
         }
         let tasks = learned.tasks.min(self.tasks.len());
+        outcomes.values.clear();
+        outcomes.items = false;
         outcomes.unnamed = if self.shape == LabelShape::Unknown { batch.len() } else { 0 };
         outcomes.tasks = if self.shape == LabelShape::Tasks { self.names.clone() } else { None };
         let mut total = 0;

@@ -150,7 +150,7 @@ impl<const K: usize> RowRule for Bilinear<K> {
         SIDE
     }
     fn init(&self) -> Init {
-        Init::Normal { start: LANE_FLOATS, columns: MACHINES * K, scale: INIT_SCALE, tail: &FRESH }
+        Init::Normal { start: LANE_FLOATS, columns: MACHINES * K, mean: 0.0, scale: INIT_SCALE, tail: &FRESH }
     }
     #[inline(always)]
     fn numbers(&self, numbers: &mut [Number], examples: f64) {

@@ -123,7 +123,7 @@ impl<O: Optimizer<N>, const N: usize> RowRule for Factors<O, N> {
 
     fn init(&self) -> Init {
         let scale = (INIT_SCALE * self.optimizer.init_scale()).abs() as f32;
-        Init::Normal { start: 1, columns: self.dim, scale, tail: &[] }
+        Init::Normal { start: 1, columns: self.dim, mean: 0.0, scale, tail: &[] }
     }
     fn sums(&self) -> FactorSums {
         FactorSums { factors: vec![0.0; self.dim], ..FactorSums::default() }

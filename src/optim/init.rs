@@ -7,12 +7,14 @@ use crate::batch::Slot;
 pub enum Init {
     /// All zeros.
     Zeros,
-    /// `columns` floats from `start` on are N(0, `scale`²), then come constants; the rest is 0.
+    /// `columns` floats from `start` on are N(`mean`, `scale`²), then come constants; the rest is 0.
     Normal {
         /// First random column.
         start: usize,
         /// Number of random columns.
         columns: usize,
+        /// What they are about.
+        mean: f32,
         /// Standard deviation.
         scale: f32,
         /// Constants right after the random columns.
@@ -24,10 +26,10 @@ impl Init {
     /// Fills `row` with its initial values.
     pub fn fill(&self, seed: u64, slot: Slot, row: &mut [f32]) {
         row.fill(0.0);
-        if let Self::Normal { start, columns, scale, tail } = *self {
+        if let Self::Normal { start, columns, mean, scale, tail } = *self {
             let mut random = SplitMix64(mix(seed ^ mix(u64::from(slot.0).wrapping_add(GOLDEN))));
             for value in row.iter_mut().skip(start).take(columns) {
-                *value = random.normal() * scale;
+                *value = random.normal() * scale + mean;
             }
             for (value, &constant) in row.iter_mut().skip(start + columns).zip(tail) {
                 *value = constant;

@@ -3,7 +3,7 @@
 //! A [`RowRule`] says what the floats of a row mean: how it enters the sums of a record and how it answers the
 //! step that the head hands back. Weights and optimizer state lie side by side in the row. Rules hold constants only;
 //! everything that changes while learning is in the rows or in the head. `plain` has the textbook optimizers for a
-//! given learning rate, `lanes` the self-tuning default.
+//! given learning rate, `lanes` the self-tuning default. What a network looks up is no sum and has a gradient a float: `vectors`.
 
 mod bilinear;
 mod factors;
@@ -13,6 +13,7 @@ mod merge;
 mod options;
 mod plain;
 mod standard;
+mod vectors;
 
 pub use bilinear::{Bilinear, BilinearStep, BilinearSums, MACHINES};
 pub use factors::{FactorStep, FactorSums, Factors};
@@ -23,6 +24,7 @@ pub use lanes::{KALMAN_FROM, LaneStep, LaneSums, Lanes};
 pub use options::{LearningRate, OptimizerKind, OptimizerOptions, Schedule};
 pub use plain::{Adagrad, Adam, Ftrl, Optimizer, Plain, PlainStep, Sgd};
 pub use standard::{SIDE, Standardizer};
+pub use vectors::Vectors;
 
 /// A feature's value as its row sees it.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,16 +1,12 @@
 //! `{"id":…,"prediction":…}`: one line a record.
 
+use crate::learner::Predicted;
 use serde::Serialize;
 
-/// Appends a prediction line to `out`. `id`: the record's id as it was written, else its `number`. `tasks`: one name a
-/// prediction, for an object; without names the first prediction alone.
-pub fn write_prediction(
-    out: &mut Vec<u8>,
-    id: Option<&[u8]>,
-    number: u64,
-    tasks: Option<&[String]>,
-    predictions: &[f32],
-) {
+/// Appends a prediction line to `out`. `id`: the record's id as it was written, else its number. A prediction is a number, or an
+/// object if there are tasks; those of items are an array of such. What they are worth together comes as `value`.
+pub fn write_prediction(out: &mut Vec<u8>, id: Option<&[u8]>, predicted: &Predicted<'_>) {
+    let Predicted { number, tasks, predictions, items, values } = *predicted;
     out.extend_from_slice(b"{\"id\":");
     match id {
         // A raw id of several lines would break the output into several.
@@ -20,22 +16,49 @@ pub fn write_prediction(
         None => out.extend_from_slice(number.to_string().as_bytes()),
     }
     out.extend_from_slice(b",\"prediction\":");
-    match tasks {
-        None => write_number(out, predictions.first().copied().unwrap_or(0.0)),
-        Some(tasks) => {
-            out.push(b'{');
-            for (i, (task, &prediction)) in tasks.iter().zip(predictions).enumerate() {
-                if i > 0 {
-                    out.push(b',');
-                }
-                write_string(out, task);
-                out.push(b':');
-                write_number(out, prediction);
-            }
-            out.push(b'}');
+    if items {
+        let width = tasks.map_or(1, <[String]>::len).max(1);
+        write_array(out, predictions.chunks(width), |out, one| write_one(out, tasks, one));
+    } else {
+        write_one(out, tasks, predictions);
+    }
+    if let Some(&first) = values.first() {
+        out.extend_from_slice(b",\"value\":");
+        if items {
+            write_array(out, values.iter(), |out, &value| write_number(out, value));
+        } else {
+            write_number(out, first);
         }
     }
     out.extend_from_slice(b"}\n");
+}
+
+/// The predictions of a record, or of an item.
+fn write_one(out: &mut Vec<u8>, tasks: Option<&[String]>, predictions: &[f32]) {
+    let Some(tasks) = tasks else {
+        return write_number(out, predictions.first().copied().unwrap_or(0.0));
+    };
+    out.push(b'{');
+    for (i, (task, &prediction)) in tasks.iter().zip(predictions).enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        write_string(out, task);
+        out.push(b':');
+        write_number(out, prediction);
+    }
+    out.push(b'}');
+}
+
+fn write_array<T>(out: &mut Vec<u8>, all: impl Iterator<Item = T>, write: impl Fn(&mut Vec<u8>, T)) {
+    out.push(b'[');
+    for (i, one) in all.enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        write(out, one);
+    }
+    out.push(b']');
 }
 
 /// The id in a prediction line, as bytes to go by: of a string its text, else the JSON as it stands.
@@ -67,7 +90,8 @@ mod tests {
 
     fn line(id: Option<&[u8]>, tasks: Option<&[String]>, predictions: &[f32]) -> String {
         let mut out = Vec::new();
-        write_prediction(&mut out, id, 7, tasks, predictions);
+        let predicted = Predicted { number: 7, tasks, predictions, items: false, values: &[] };
+        write_prediction(&mut out, id, &predicted);
         String::from_utf8(out).unwrap()
     }
 
@@ -97,6 +121,32 @@ mod tests {
             assert_eq!(id_of(line.as_bytes()).unwrap().as_ref(), expected.as_bytes(), "{line}");
         }
         assert_eq!(id_of(line(None, None, &[0.5]).as_bytes()).unwrap().as_ref(), b"7");
+    }
+
+    #[test]
+    fn items_make_an_array_and_values_stand_behind() {
+        let tasks = ["click".to_owned(), "like".to_owned()];
+        let (predictions, values) = ([0.5, 0.75, 0.25, 1.0], [2.0, 3.0]);
+        let mut predicted = Predicted {
+            number: 7,
+            tasks: Some(&tasks),
+            predictions: &predictions,
+            items: true,
+            values: &values,
+        };
+        let mut out = Vec::new();
+        write_prediction(&mut out, None, &predicted);
+        let all = r#"[{"click":0.5,"like":0.75},{"click":0.25,"like":1.0}],"value":[2.0,3.0]}"#;
+        assert_eq!(
+            String::from_utf8(out.split_off(0)).unwrap(),
+            format!("{{\"id\":7,\"prediction\":{all}\n")
+        );
+        predicted = Predicted { tasks: None, predictions: &predictions[..2], values: &[], ..predicted };
+        write_prediction(&mut out, None, &predicted);
+        assert_eq!(String::from_utf8(out.split_off(0)).unwrap(), "{\"id\":7,\"prediction\":[0.5,0.75]}\n");
+        predicted = Predicted { items: false, values: &values[..1], ..predicted };
+        write_prediction(&mut out, None, &predicted);
+        assert_eq!(String::from_utf8(out).unwrap(), "{\"id\":7,\"prediction\":0.5,\"value\":2.0}\n");
     }
 
     #[test]

@@ -33,9 +33,11 @@ struct Inspection {
     positions: Value,
 }
 
-/// A task's table.
+/// A task's table, or one of declared fields.
 #[derive(Debug, Serialize)]
 struct TableFigures {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    table: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     task: Option<String>,
     rows: u64,
@@ -90,9 +92,12 @@ fn inspect(path: &Path) -> Result<Inspection, CommandError> {
 
 fn tables(model: &Model) -> Vec<TableFigures> {
     let learner = model.learner();
-    let names: Vec<Option<String>> = learner.task_names().map(|name| name.map(str::to_owned)).collect();
-    let tables = learner.tables().zip(names).enumerate();
-    let figures = tables.map(|(index, ((_, table), task))| {
+    let tasks: Vec<Option<String>> = learner.task_names().map(|name| name.map(str::to_owned)).collect();
+    let names = learner.table_names();
+    let tables = learner.tables().into_iter().enumerate();
+    let figures = tables.map(|(index, (_, table))| {
+        let name = names.get(index).cloned();
+        let task = tasks.get(index).cloned().flatten().filter(|_| name.is_none());
         let (mut norm_l1, mut squares, mut largest_weight) = (0.0, 0.0, 0.0_f64);
         learner.for_each_weight(index, |weight| {
             let weight = f64::from(weight);
@@ -102,6 +107,7 @@ fn tables(model: &Model) -> Vec<TableFigures> {
         });
         let (rows, rows_touched) = (table.options().rows, table.touched());
         TableFigures {
+            table: name,
             task,
             rows,
             floats_per_row: table.options().width,
@@ -128,7 +134,8 @@ impl std::fmt::Display for Inspection {
         line(f, "features", &self.summary.features.to_string())?;
         line(f, "loss", &format!("{:.6}", self.summary.figures.loss))?;
         for table in &self.tables {
-            writeln!(f, "\ntable {}", table.task.as_deref().unwrap_or(""))?;
+            let name = table.table.as_ref().or(table.task.as_ref());
+            writeln!(f, "\ntable {}", name.map_or("", String::as_str))?;
             let touched =
                 format!("{} of {} ({:.3} %)", table.rows_touched, table.rows, 100.0 * table.load_factor);
             line(f, "  rows touched", &touched)?;

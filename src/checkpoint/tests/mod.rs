@@ -46,7 +46,7 @@ fn options(index: usize) -> TableOptions {
         rows: 1000,
         width: 3,
         side: 2,
-        init: Init::Normal { start: 0, columns: 2, scale: 1.0, tail: &[] },
+        init: Init::Normal { start: 0, columns: 2, mean: 0.0, scale: 1.0, tail: &[] },
         seed: 5,
     };
     let narrow = TableOptions { rows: 7, width: 1, side: 0, init: Init::Zeros, seed: 5 };

@@ -1,18 +1,20 @@
-//! Learning: batches in the order of the input, predictions and dead letters out, cuts when they are due (`cut.rs`).
+//! Learning: batches in the order of the input (`pending.rs`), predictions and dead letters out (`results.rs`), cuts when they are
+//! due (`cut.rs`).
 
 mod cut;
+mod pending;
+mod results;
 
 use super::summary::losses;
 use super::team::{OpenAtEnd, Team};
 use super::work::{Entry, Work};
 use super::write::Out;
 use super::{EngineError, EngineOptions, Finished, Model, Observer, Status, Task};
-use crate::learner::{Counters, LabelShape, LearnerError, Mode, Outcome, Outcomes};
-use crate::metrics::{Bad, BatchCount, Metrics};
-use crate::record::{Positions, Record};
-use crate::sink::{DeadLetter, Letter, Results, write_prediction};
+use crate::learner::{Counters, LabelShape, LearnerError, Mode, Outcome, Outcomes, Piece};
+use crate::metrics::{BatchCount, Metrics};
+use crate::record::Positions;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
-use std::ops::Range;
+use pending::{Pending, Place, Span};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -88,6 +90,8 @@ pub(super) struct Stage<'a> {
     /// What the last cut stands for: an idle run saves nothing twice.
     cut_at: Positions,
     outcomes: Outcomes,
+    pending: Pending,
+    finished: Vec<Work>,
     team: Option<&'a Team>,
     /// Batches settled, and where the gate was closed for a cut.
     settled: u64,
@@ -116,6 +120,8 @@ impl<'a> Stage<'a> {
     ) -> Self {
         let counters = model.learner().counters();
         let (counted, first_examples, records) = (counters, counters.examples, counters.records);
+        let learner = model.learner();
+        let pending = Pending::new(learner.is_network().then(|| learner.batch()));
         let (life_seconds, cut_at) = (model.seconds(), positions.clone());
         let mut stage = Self {
             model,
@@ -138,6 +144,8 @@ impl<'a> Stage<'a> {
             next_time: None,
             cut_at,
             outcomes: Outcomes::default(),
+            pending,
+            finished: Vec::new(),
             team,
             settled: 0,
             closed_at: None,
@@ -194,10 +202,9 @@ impl<'a> Stage<'a> {
             match parsed.recv_timeout(TICK) {
                 Ok(work) => {
                     rotation = (rotation + 1) % links.parsed.len();
-                    if let Err(gone) = self.learn_work(&work, links)? {
+                    if let Err(gone) = self.take(work, links)? {
                         return Ok(Err(gone));
                     }
-                    let _ = links.pool.send(work);
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     if let Err(gone) = self.cut_if_due(links) {
@@ -205,6 +212,11 @@ impl<'a> Stage<'a> {
                     }
                 }
                 Err(RecvTimeoutError::Disconnected) if !self.is_lost() => {
+                    if self.input.ended.load(Ordering::Acquire)
+                        && let Err(gone) = self.learn_rest(links)?
+                    {
+                        return Ok(Err(gone));
+                    }
                     return self.failure.take().map_or(Ok(Ok(())), Err);
                 }
                 Err(RecvTimeoutError::Disconnected) => {}
@@ -238,53 +250,116 @@ impl<'a> Stage<'a> {
         });
     }
 
-    /// Learns a batch, in segments that end where a cut by record count is due.
-    fn learn_work(&mut self, work: &Work, links: &Links) -> Result<Result<(), Gone>, EngineError> {
+    /// Takes up what was parsed, and learns what can be learned by now.
+    fn take(&mut self, work: Work, links: &Links) -> Result<Result<(), Gone>, EngineError> {
         let pass = work.records.pass();
         if pass != self.positions.pass {
+            if let Err(gone) = self.learn_rest(links)? {
+                return Ok(Err(gone));
+            }
             self.positions = Positions { pass, ..Positions::default() };
         }
-        let (mut entry, mut row) = (0, 0);
-        while entry < work.entries.len() {
-            let segment =
-                if work.is_learned { 0..work.entries.len() } else { self.segment(work, entry, row) };
-            let rows =
-                work.entries[segment.clone()].iter().filter(|entry| matches!(entry, Entry::Row)).count();
-            let mode = self.mode(pass);
-            self.process(work, row..row + rows, mode)?;
-            let scored = |outcome: &&Outcome| matches!(outcome, Outcome::Scored { .. });
-            self.records += self.outcomes.rows.iter().filter(scored).count() as u64;
-            let (lines, failure) = self.collect(work, segment.clone(), row, mode);
-            if lines.is_some_and(|lines| links.lines.send(lines).is_err()) {
-                return Ok(Err(Gone));
+        let (learner, mode) = (self.model.learner(), self.mode(pass));
+        if !work.records.leaving().is_empty() {
+            return self.drain(work, links);
+        }
+        let is_good = |work: &Work, row: usize| learner.refused(work.encoded.records(), row, mode).is_none();
+        if self.pending.push(work, is_good) {
+            let _ = links.pool.send(Work::default());
+        }
+        self.learn_pending(links)
+    }
+
+    /// Learns all that waits: nothing comes behind it.
+    fn learn_rest(&mut self, links: &Links) -> Result<Result<(), Gone>, EngineError> {
+        self.pending.end();
+        self.learn_pending(links)
+    }
+
+    /// Lets go of sources: what is not learned of them by now, others will learn.
+    fn drain(&mut self, work: Work, links: &Links) -> Result<Result<(), Gone>, EngineError> {
+        let (learner, mode) = (self.model.learner(), self.mode(work.records.pass()));
+        let is_good = |work: &Work, row: usize| learner.refused(work.encoded.records(), row, mode).is_none();
+        self.pending.forget(work.records.leaving(), is_good, &mut self.finished);
+        for dropped in std::mem::take(&mut self.finished) {
+            if self.pending.circulates() {
+                let _ = links.pool.send(dropped);
             }
-            if let Some(record) = work.records.get(segment.end - 1) {
-                self.positions.advance(record.source, record.after);
+        }
+        self.count(&work);
+        self.settled += 1;
+        let let_go = self.let_go(work.records.leaving(), links);
+        let _ = links.pool.send(work);
+        Ok(let_go)
+    }
+
+    /// Learns what waits, in segments that end where a cut by record count is due, or at a network's borders.
+    fn learn_pending(&mut self, links: &Links) -> Result<Result<(), Gone>, EngineError> {
+        loop {
+            let Some(end) = self.segment() else { break };
+            let spans = self.pending.spans(end);
+            if let Err(gone) = self.learn_spans(&spans, links)? {
+                return Ok(Err(gone));
             }
-            match failure {
-                Some(error) if self.team.is_none() => return Err(error),
-                Some(error) => _ = self.failure.get_or_insert(error),
-                None => {}
-            }
-            (entry, row) = (segment.end, row + rows);
-            if let Err(gone) = self.cut_if_due(links) {
+            self.pending.advance(end, &mut self.finished);
+            if let Err(gone) = self.settle(links) {
                 return Ok(Err(gone));
             }
         }
-        if !work.records.source().is_empty() {
-            self.positions.advance(work.records.source(), work.records.end());
+        self.pending.advance(self.pending.behind(0, 0), &mut self.finished);
+        Ok(self.settle(links))
+    }
+
+    /// Learns `spans`, writes their results and moves the positions behind them.
+    fn learn_spans(&mut self, spans: &[Span], links: &Links) -> Result<Result<(), Gone>, EngineError> {
+        let mode = self.mode(self.positions.pass);
+        self.process(spans, mode)?;
+        let scored = |outcome: &&Outcome| matches!(outcome, Outcome::Scored { .. });
+        self.records += self.outcomes.rows.iter().filter(scored).count() as u64;
+        let (mut first, mut failure) = (0, None);
+        for span in spans {
+            let (lines, failed) = self.collect(span, first, mode);
+            if lines.is_some_and(|lines| links.lines.send(lines).is_err()) {
+                return Ok(Err(Gone));
+            }
+            let work = self.pending.works().get(span.work);
+            let last = work.and_then(|work| work.records.get(span.entries.end.checked_sub(1)?));
+            if let Some(record) = last {
+                self.positions.advance(record.source, record.after);
+            }
+            first += span.rows.len();
+            failure = failure.or(failed);
         }
-        self.bytes += work.records.byte_len() as u64 + work.records.len() as u64;
-        self.count(work);
-        self.settled += 1;
-        if work.records.leaving().is_empty() {
-            Ok(self.cut_if_due(links))
-        } else {
-            Ok(self.let_go(work.records.leaving(), links))
+        match failure {
+            Some(error) if self.team.is_none() => return Err(error),
+            Some(error) => _ = self.failure.get_or_insert(error),
+            None => {}
         }
+        Ok(Ok(()))
+    }
+
+    /// Gives back what was learned to its end, and cuts if that is due.
+    fn settle(&mut self, links: &Links) -> Result<(), Gone> {
+        let mut finished = std::mem::take(&mut self.finished);
+        for work in &finished {
+            if !work.records.source().is_empty() {
+                self.positions.advance(work.records.source(), work.records.end());
+            }
+            self.count(work);
+            self.settled += 1;
+        }
+        let cut = self.cut_if_due(links);
+        for work in finished.drain(..) {
+            if self.pending.circulates() {
+                let _ = links.pool.send(work);
+            }
+        }
+        self.finished = finished;
+        cut
     }
 
     fn count(&mut self, work: &Work) {
+        self.bytes += work.records.byte_len() as u64 + work.records.len() as u64;
         let (now, before) = (self.model.learner().counters(), self.counted);
         let count = BatchCount {
             records: work.records.len() as u64,
@@ -307,14 +382,23 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Learns rows of a batch, or takes up what a member of the team has learned.
-    fn process(&mut self, work: &Work, rows: Range<usize>, mode: Mode) -> Result<(), LearnerError> {
-        let (learner, outcomes) = (self.model.learner_mut(), &mut self.outcomes);
-        match self.team {
-            None => learner.process(&work.batch, rows, mode, outcomes),
-            Some(_) if work.is_learned => learner.settle(&work.batch, &work.learned, mode, outcomes),
-            Some(team) => team.joined(learner, |learner| learner.process(&work.batch, rows, mode, outcomes)),
+    /// Learns records that wait, or takes up what a member of the team has learned.
+    fn process(&mut self, spans: &[Span], mode: Mode) -> Result<(), LearnerError> {
+        let (learner, outcomes, works) = (self.model.learner_mut(), &mut self.outcomes, self.pending.works());
+        let pieces = spans.iter().filter_map(|span| Some((works.get(span.work)?, span.rows.clone())));
+        if learner.is_network() {
+            let pieces = pieces.map(|(work, rows)| Piece { batch: &work.encoded.fields, rows });
+            return learner.process_fields(&pieces.collect::<Vec<_>>(), mode, outcomes);
         }
+        for (work, rows) in pieces {
+            let batch = &work.encoded.features;
+            match self.team {
+                None => learner.process(batch, rows, mode, outcomes)?,
+                Some(_) if work.is_learned => learner.settle(batch, &work.learned, mode, outcomes)?,
+                Some(team) => team.joined(learner, |learner| learner.process(batch, rows, mode, outcomes))?,
+            }
+        }
+        Ok(())
     }
 
     fn mode(&self, pass: u32) -> Mode {
@@ -325,17 +409,21 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Entries from `first` on, whose rows start at `row`: up to the record after which a cut is due. The first labelled
-    /// record of a model's life settles whether predictions are numbers or objects, so it begins a segment: else the
-    /// lines of those before it would depend on where batches end.
-    fn segment(&self, work: &Work, first: usize, mut row: usize) -> Range<usize> {
+    /// What is learned next: up to the record after which a cut is due. The first labelled record of a model's life settles
+    /// whether predictions are numbers or objects, so it begins a segment: else the lines of those before it would
+    /// depend on where batches end.
+    fn segment(&self) -> Option<Place> {
         let next = self.next_records.filter(|_| !self.in_flight).unwrap_or(u64::MAX);
         let mut room = next.saturating_sub(self.records).max(1);
-        let mut settled = self.model.learner().state().shape != LabelShape::Unknown;
-        let mut end = first;
+        if self.model.learner().is_network() {
+            return self.pending.batches(room);
+        }
+        let (work, first, first_row) = self.pending.first()?;
+        let mut settled = self.model.learner().state().shape != LabelShape::Unknown || work.is_learned;
+        let (mut end, mut row) = (first, first_row);
         for entry in &work.entries[first..] {
             if matches!(entry, Entry::Row) {
-                if !settled && !work.batch.targets(row).is_empty() {
+                if !settled && !work.encoded.features.targets(row).is_empty() {
                     if end > first {
                         break;
                     }
@@ -344,75 +432,11 @@ impl<'a> Stage<'a> {
                 (room, row) = (room - 1, row + 1);
             }
             end += 1;
-            if room == 0 {
+            if room == 0 && !work.is_learned {
                 break;
             }
+            room = room.max(1);
         }
-        first..end
-    }
-
-    /// The lines of a segment whose rows start at `row`, and the error that ends the run, if there is one.
-    fn collect(
-        &mut self,
-        work: &Work,
-        segment: Range<usize>,
-        row: usize,
-        mode: Mode,
-    ) -> (Option<Out>, Option<EngineError>) {
-        let (mut predictions, mut dead_letters, mut letters) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut next, mut failure) = (0, None);
-        for index in segment {
-            let Some(record) = work.records.get(index) else { continue };
-            let bad = match &work.entries[index] {
-                Entry::Bad(bad, reason) => Some((*bad, reason.clone())),
-                Entry::Row => {
-                    next += 1;
-                    let id = work.batch.id(row + next - 1);
-                    let refused = self.predicted(next - 1, id, mode, &mut predictions);
-                    refused.map(|reason| (Bad::Learner, reason))
-                }
-            };
-            let Some((bad, reason)) = bad.filter(|_| mode != Mode::Again) else { continue };
-            self.input.metrics.bad(bad);
-            if self.input.letters {
-                letters.push(Letter::new(record, reason.clone()));
-            } else {
-                DeadLetter::new(record, reason.clone()).write(&mut dead_letters);
-            }
-            failure = failure.or(self.count_error(record, reason));
-        }
-        let some = !predictions.is_empty() || !dead_letters.is_empty() || !letters.is_empty();
-        let results = Results { source: work.records.source_name(), predictions, letters };
-        self.waiting += if self.input.publishes { results.byte_len() } else { 0 };
-        (some.then_some(Out::Lines { dead_letters, results }), failure)
-    }
-
-    /// Writes the prediction of a row, or says why the learner refused it.
-    fn predicted(
-        &self,
-        outcome: usize,
-        id: Option<&[u8]>,
-        mode: Mode,
-        lines: &mut Vec<u8>,
-    ) -> Option<String> {
-        // Before the first label there are no names yet.
-        let tasks = self.outcomes.tasks.as_deref().filter(|_| outcome >= self.outcomes.unnamed);
-        match self.outcomes.rows.get(outcome)? {
-            Outcome::Rejected(rejection) => return Some(rejection.to_string()),
-            Outcome::Scored { number, predictions } if mode != Mode::Again && self.input.predictions => {
-                let predictions = self.outcomes.predictions.get(predictions.clone())?;
-                write_prediction(lines, id, *number, tasks, predictions);
-            }
-            Outcome::Scored { .. } => {}
-        }
-        None
-    }
-
-    fn count_error(&mut self, record: Record<'_>, reason: String) -> Option<EngineError> {
-        self.errors += 1;
-        self.model.skip(1);
-        let limit = self.options.max_errors.filter(|&limit| self.errors > limit)?;
-        let (source_name, line) = (record.source.to_owned(), record.at.lines + 1);
-        Some(EngineError::TooManyErrors { count: self.errors, limit, source_name, line, reason })
+        Some(self.pending.behind(end - first, row - first_row))
     }
 }

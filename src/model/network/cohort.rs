@@ -23,7 +23,7 @@ pub enum Addressing {
 
 /// Options of a [`Cohort`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct CohortOptions {
     /// How many cohorts there are.
     pub cohorts: usize,

@@ -20,7 +20,7 @@ pub enum Pooling {
 
 /// Options of [`Dot`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct DotOptions {
     /// Floats of a row.
     pub dim: usize,

@@ -86,6 +86,9 @@ pub enum NetworkError {
         /// What stands there.
         got: f32,
     },
+    /// A network that no option names.
+    #[error("this network is its program's own: give it when the model is loaded")]
+    Custom,
     /// An operation on tensors that candle refused, mostly because their shapes do not fit.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),

@@ -36,7 +36,7 @@ pub enum Representation {
 
 /// Options of a [`MultiTaskEstimator`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct EstimatorOptions {
     /// Names of the tasks.
     pub tasks: Vec<String>,
@@ -153,9 +153,10 @@ impl Network for MultiTaskEstimator {
             ("item_id", FieldKind::Sum { dim: options.item_dim }),
             ("item_features", options.features(options.item_features)),
             ("cross_features", options.features(options.cross_features)),
-            ("position", FieldKind::Numbers { width: 1 }),
         ];
-        merged(self.user.fields().into_iter().chain(own.map(|(name, kind)| Field::of_record(name, kind))))
+        let own = own.map(|(name, kind)| Field::of_record(name, kind));
+        let position = Field::of_record("position", FieldKind::Numbers { width: 1 }).optional();
+        merged(self.user.fields().into_iter().chain(own).chain([position]))
     }
 
     fn parameters(&self) -> Vec<Parameter> {

@@ -76,17 +76,25 @@ pub struct Field {
     pub list: Option<String>,
     /// What it holds.
     pub kind: FieldKind,
+    /// Whether it is zeros where nobody declared it.
+    pub optional: bool,
 }
 
 impl Field {
     /// A field of the record: `[rows, …]`.
     pub fn of_record(name: &str, kind: FieldKind) -> Self {
-        Self { name: name.to_owned(), list: None, kind }
+        Self { name: name.to_owned(), list: None, kind, optional: false }
     }
 
     /// A field of the items of `list`: `[rows, items, …]`.
     pub fn of_item(name: &str, list: &str, kind: FieldKind) -> Self {
-        Self { name: name.to_owned(), list: Some(list.to_owned()), kind }
+        Self { name: name.to_owned(), list: Some(list.to_owned()), kind, optional: false }
+    }
+
+    /// The same, but zeros where nobody declared it.
+    #[must_use]
+    pub fn optional(self) -> Self {
+        Self { optional: true, ..self }
     }
 
     /// The shape of its values for `rows` records, whose lists have `items` items.

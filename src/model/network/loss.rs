@@ -84,7 +84,7 @@ pub enum Reduction {
 
 /// What a network minimizes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Objective {
     /// Of one output.
     pub loss: OutputLoss,

@@ -14,8 +14,8 @@
 //!
 //! The published systems are here, each in a file: recommenders by dot product ([`Dot`]), the reductions of stacked hash
 //! embeddings ([`UserReduce`], [`HistoryReduce`], [`CandidateReduce`]) and a ranker made of them ([`Ranker`]), the multi-task
-//! estimator ([`MultiTaskEstimator`]) with a choice of user representations ([`UserRepresentation`]). A new one is a new
-//! implementation of [`Network`], here or elsewhere. Parameters have the names that the references give them.
+//! estimator ([`MultiTaskEstimator`]) with a choice of user representations ([`UserRepresentation`]), and layers behind a hash
+//! embedding ([`Mlp`]); [`System`] names them in a config file. A new one is a new implementation of [`Network`], here or elsewhere. Parameters have the names that the references give them.
 //!
 //! *Numbers.* Everything is f32 on the CPU. Unlike the heads beside it, a network's bits are those of candle's matrix products
 //! and of the system's exp and ln: the same from run to run and across [`NetworkHead::restore`] on one kind of processor, not on
@@ -36,10 +36,12 @@ mod field;
 mod head;
 mod leaf;
 mod loss;
+mod mlp;
 mod parameter;
 mod pass;
 mod ranker;
 mod stacked;
+mod system;
 mod user;
 
 pub use blocks::{CandidateReduce, HistoryReduce, ItemTensors, UserReduce};
@@ -53,16 +55,19 @@ pub use field::{Field, FieldKind, Inputs, Items, Values};
 pub use head::{Backward, HeadOptions, HeadState, Learned, NetworkHead, Step};
 pub use leaf::Leaf;
 pub use loss::{Objective, OutputLoss, Reduction, Targets};
+pub use mlp::{Mlp, MlpOptions};
 pub use parameter::{Initial, Parameter, ParameterState};
 pub use pass::Pass;
 pub use ranker::{Ranker, RankerOptions};
 pub use stacked::MultiHashEmbedding;
+pub use system::System;
 pub use user::{Dhe, IdLookup, UserRepresentation};
 
 pub use {candle_core, candle_nn};
 
 use candle_core::Tensor;
 use std::fmt;
+use std::sync::Arc;
 
 /// What comes out of a network.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,26 +115,37 @@ pub trait Network: fmt::Debug + Send + Sync {
     }
 }
 
-impl<N: Network + ?Sized> Network for Box<N> {
-    fn fields(&self) -> Vec<Field> {
-        (**self).fields()
-    }
-    fn parameters(&self) -> Vec<Parameter> {
-        (**self).parameters()
-    }
-    fn outputs(&self) -> Outputs {
-        (**self).outputs()
-    }
-    fn objective(&self) -> Objective {
-        (**self).objective()
-    }
-    fn forward(&self, pass: &mut Pass<'_>) -> Result<Tensor, NetworkError> {
-        (**self).forward(pass)
-    }
-    fn loss(&self, outputs: &Tensor, targets: &Tensor, weights: &Tensor) -> Result<Tensor, NetworkError> {
-        (**self).loss(outputs, targets, weights)
-    }
-    fn value(&self, predictions: &[f32]) -> Option<f32> {
-        (**self).value(predictions)
-    }
+macro_rules! forward_to_content {
+    ($pointer:ident) => {
+        impl<N: Network + ?Sized> Network for $pointer<N> {
+            fn fields(&self) -> Vec<Field> {
+                (**self).fields()
+            }
+            fn parameters(&self) -> Vec<Parameter> {
+                (**self).parameters()
+            }
+            fn outputs(&self) -> Outputs {
+                (**self).outputs()
+            }
+            fn objective(&self) -> Objective {
+                (**self).objective()
+            }
+            fn forward(&self, pass: &mut Pass<'_>) -> Result<Tensor, NetworkError> {
+                (**self).forward(pass)
+            }
+            fn loss(
+                &self,
+                outputs: &Tensor,
+                targets: &Tensor,
+                weights: &Tensor,
+            ) -> Result<Tensor, NetworkError> {
+                (**self).loss(outputs, targets, weights)
+            }
+            fn value(&self, predictions: &[f32]) -> Option<f32> {
+                (**self).value(predictions)
+            }
+        }
+    };
 }
+forward_to_content!(Box);
+forward_to_content!(Arc);

@@ -3,7 +3,7 @@
 use super::NetworkError;
 use super::field::expect_len;
 use crate::hash::murmur3_x64_128;
-use crate::optim::{Adagrad, Adam, Ftrl, Optimizer, OptimizerKind, OptimizerOptions, Sgd, SplitMix64};
+use crate::optim::{OptimizerOptions, SplitMix64, Vectors};
 use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor, Var};
 use std::collections::BTreeMap;
@@ -77,7 +77,7 @@ impl Parameter {
 pub struct ParameterState {
     /// Its name.
     pub name: String,
-    /// Its shape, and behind it the floats of a weight's state where that is more than the weight.
+    /// Its shape, and in front of it the floats of a weight's state where that is more than the weight.
     pub shape: Vec<usize>,
     /// The floats, row-major.
     pub values: Vec<f32>,
@@ -86,9 +86,9 @@ pub struct ParameterState {
 /// Parameters with their optimizer.
 #[derive(Debug)]
 pub(super) struct Dense {
-    options: OptimizerOptions,
+    optimizer: Vectors,
     declared: Vec<Parameter>,
-    /// Floats of each parameter's state, `[elements, floats a weight]`.
+    /// Each parameter's state, `[floats a weight, elements]`.
     states: Vec<Vec<f32>>,
     tensors: BTreeMap<String, Var>,
 }
@@ -110,8 +110,9 @@ impl Dense {
                 return Err(NetworkError::Option { name: name(), expected, got: 0.0 });
             }
         }
-        let states = declared.iter().map(|parameter| initial_state(&options, &parameter.values(seed)));
-        let mut dense = Self { options, states: states.collect(), declared, tensors: BTreeMap::new() };
+        let optimizer = Vectors::new(options);
+        let states = declared.iter().map(|parameter| optimizer.initial(&parameter.values(seed))).collect();
+        let mut dense = Self { optimizer, states, declared, tensors: BTreeMap::new() };
         dense.tensors = dense.tensors_of(&dense.states)?;
         Ok(dense)
     }
@@ -136,10 +137,11 @@ impl Dense {
 
     /// Moves all parameters, or none: `false` if f32 cannot hold one of the new floats.
     pub(super) fn step(&mut self, gradients: &[Vec<f32>], rate: f64) -> Result<bool, NetworkError> {
-        let states = self.states.iter().zip(gradients);
-        let moved: Vec<Vec<f32>> =
-            states.map(|(state, gradient)| moved(&self.options, state, gradient, rate)).collect();
-        if !moved.iter().all(|state| all_finite(state)) {
+        let (mut moved, mut finite) = (self.states.clone(), true);
+        for ((moved, state), gradient) in moved.iter_mut().zip(&self.states).zip(gradients) {
+            finite &= self.optimizer.step(state, gradient, (1.0, rate), moved);
+        }
+        if !finite {
             return Ok(false);
         }
         self.tensors = self.tensors_of(&moved)?;
@@ -148,7 +150,7 @@ impl Dense {
     }
 
     pub(super) fn state(&self) -> Vec<ParameterState> {
-        let floats = floats(self.options.kind);
+        let floats = self.optimizer.floats();
         let state = |(parameter, values): (&Parameter, &Vec<f32>)| ParameterState {
             name: parameter.name.clone(),
             shape: stored_shape(parameter, floats),
@@ -190,7 +192,7 @@ impl Dense {
 
     /// Whether it is the state of these parameters, and finite.
     fn check(&self, state: &[ParameterState]) -> Result<(), NetworkError> {
-        let floats = floats(self.options.kind);
+        let floats = self.optimizer.floats();
         for index in 0..self.declared.len().max(state.len()) {
             let expected = self.declared.get(index);
             let expected =
@@ -211,8 +213,8 @@ impl Dense {
 
     fn tensors_of(&self, states: &[Vec<f32>]) -> Result<BTreeMap<String, Var>, NetworkError> {
         let tensor = |(parameter, state): (&Parameter, &Vec<f32>)| {
-            let weights =
-                Tensor::from_vec(weights(&self.options, state), parameter.shape.as_slice(), &Device::Cpu)?;
+            let weights = self.optimizer.weights(state);
+            let weights = Tensor::from_vec(weights, parameter.shape.as_slice(), &Device::Cpu)?;
             Ok((parameter.name.clone(), Var::from_tensor(&weights)?))
         };
         self.declared.iter().zip(states).map(tensor).collect()
@@ -221,72 +223,7 @@ impl Dense {
 
 fn stored_shape(parameter: &Parameter, floats: usize) -> Vec<usize> {
     let more = (floats > 1).then_some(floats);
-    parameter.shape.iter().copied().chain(more).collect()
-}
-
-/// Runs `$body` with the optimizer that `$options` ask for and the number of its floats a weight.
-macro_rules! with_optimizer {
-    ($options:expr, $optimizer:ident => $body:expr) => {
-        match $options.kind {
-            OptimizerKind::Sgd => {
-                let $optimizer = Sgd(*$options);
-                $body
-            }
-            OptimizerKind::Adagrad => {
-                let $optimizer = Adagrad(*$options);
-                $body
-            }
-            OptimizerKind::Ftrl => {
-                let $optimizer = Ftrl(*$options);
-                $body
-            }
-            OptimizerKind::Adam => {
-                let $optimizer = Adam(*$options);
-                $body
-            }
-        }
-    };
-}
-
-fn floats(kind: OptimizerKind) -> usize {
-    fn of<O: Optimizer<N>, const N: usize>(_: O) -> usize {
-        N
-    }
-    with_optimizer!(&OptimizerOptions::new(kind), optimizer => of(optimizer))
-}
-
-fn initial_state(options: &OptimizerOptions, weights: &[f32]) -> Vec<f32> {
-    fn of<O: Optimizer<N>, const N: usize>(optimizer: O, weights: &[f32]) -> Vec<f32> {
-        let first = |&weight: &f32| (f64::from(weight) * optimizer.init_scale()) as f32;
-        let state =
-            |weight: &f32| std::array::from_fn::<f32, N, _>(|k| if k == 0 { first(weight) } else { 0.0 });
-        weights.iter().flat_map(state).collect()
-    }
-    with_optimizer!(options, optimizer => of(optimizer, weights))
-}
-
-fn weights(options: &OptimizerOptions, state: &[f32]) -> Vec<f32> {
-    fn of<O: Optimizer<N>, const N: usize>(optimizer: O, state: &[f32]) -> Vec<f32> {
-        state.as_chunks().0.iter().map(|&state| optimizer.weight(state)).collect()
-    }
-    with_optimizer!(options, optimizer => of(optimizer, state))
-}
-
-/// The state after one step; floats that f32 cannot hold are not finite.
-fn moved(options: &OptimizerOptions, state: &[f32], gradient: &[f32], rate: f64) -> Vec<f32> {
-    fn of<O: Optimizer<N>, const N: usize>(
-        optimizer: O,
-        state: &[f32],
-        (gradient, rate): (&[f32], f64),
-    ) -> Vec<f32> {
-        let mut moved = vec![0.0; state.len()];
-        let weights = moved.as_chunks_mut().0.iter_mut().zip(state.as_chunks::<N>().0).zip(gradient);
-        for ((moved, &state), &slope) in weights {
-            *moved = optimizer.moved(state, f64::from(slope), rate).map(|value| value as f32);
-        }
-        moved
-    }
-    with_optimizer!(options, optimizer => of(optimizer, state, (gradient, rate)))
+    more.into_iter().chain(parameter.shape.iter().copied()).collect()
 }
 
 /// Whether every value is finite; without a branch a value, so that it costs little.

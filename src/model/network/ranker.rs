@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 /// Options of a [`Ranker`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct RankerOptions {
     /// Floats of a row, and of every vector.
     pub dim: usize,

@@ -1,0 +1,344 @@
+//! A network's learner: it looks rows up by field, hands them to the network as leaves, takes their gradients back and sends
+//! them to the rows.
+//!
+//! ```text
+//! Piece (slots, numbers) ─▶ Layout ─▶ Uses ─▶ gather ─▶ Inputs ─▶ NetworkHead ─▶ predictions
+//!                                       └──▶ scatter ◀── gradients of the leaves ◀──┘
+//! ```
+//!
+//! All records of a batch are predicted with what the model knew before the first of them, then learned together; each row
+//! moves once for every time it was looked up, in the order of the records, so that no bit depends on threads. The tables' stripes are
+//! held while rows are read and while they are moved, not while the network computes.
+
+mod bind;
+mod inputs;
+
+use super::{
+    Counters, LabelShape, Learner, LearnerError, LearnerOptions, LearnerState, Mode, Outcome, Outcomes,
+    Piece, Rejection, task_name,
+};
+use crate::batch::Batch;
+use crate::field::Fields;
+use crate::model::network::{HeadOptions, HeadState, Network, NetworkHead, Step, Targets};
+use crate::optim::{OptimizerOptions, Vectors};
+use crate::table::{Table, TableOptions};
+use bind::Bindings;
+use inputs::{Layout, Uses};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// How a network learns.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct NetworkOptions {
+    /// Records learned together, at least 1.
+    pub batch: usize,
+    /// Seed of initial values and of dropout.
+    pub seed: u64,
+    /// What moves table rows and dense parameters; its schedule counts records.
+    pub optimizer: OptimizerOptions,
+}
+
+/// A network, its tables and how its fields are found.
+pub(super) struct NetworkArm {
+    options: NetworkOptions,
+    head: NetworkHead<Arc<dyn Network>>,
+    rule: Vectors,
+    bindings: Bindings,
+    /// In the order of [`Fields::tables`], with their names there.
+    tables: Vec<(String, Arc<Table>)>,
+    /// By field of the network.
+    uses: Vec<Uses>,
+    moved: Vec<f32>,
+}
+
+/// What became of some records.
+struct Passed {
+    layout: Layout,
+    /// In the shape of the outputs, padding included.
+    predictions: Vec<f32>,
+    targets: Targets,
+}
+
+impl NetworkArm {
+    fn new(
+        network: Arc<dyn Network>,
+        fields: &Fields,
+        options: NetworkOptions,
+    ) -> Result<Self, LearnerError> {
+        let NetworkOptions { seed, optimizer, .. } = options;
+        let head = NetworkHead::new(network, HeadOptions { seed, optimizer })?;
+        let bindings = Bindings::new(&head, fields)?;
+        let rule = Vectors::new(optimizer);
+        let table = |(index, shape): (usize, &crate::field::TableShape)| {
+            let options = TableOptions {
+                rows: shape.rows() as u64,
+                width: rule.floats() * shape.dim,
+                side: 0,
+                init: rule.init(shape.dim, shape.init_mean, shape.init_scale),
+                seed: seed.wrapping_add(index as u64), // else ids that share a slot number share first values
+            };
+            Ok((shape.name.clone(), Arc::new(Table::new(options)?)))
+        };
+        let tables = fields.tables().iter().enumerate().map(table).collect::<Result<_, LearnerError>>()?;
+        let uses = head.fields().iter().map(|_| Uses::default()).collect();
+        Ok(Self { options, head, rule, bindings, tables, uses, moved: Vec::new() })
+    }
+
+    pub(super) fn batch(&self) -> usize {
+        self.options.batch.max(1)
+    }
+
+    pub(super) fn tables(&self) -> Vec<(String, &Arc<Table>)> {
+        let tables = self.tables.iter().enumerate();
+        tables.map(|(index, (_, table))| (format!("table{index}"), table)).collect()
+    }
+
+    pub(super) fn table_names(&self) -> Vec<String> {
+        self.tables.iter().map(|(name, _)| name.clone()).collect()
+    }
+
+    pub(super) fn for_each_weight(&self, index: usize, mut visit: impl FnMut(f32)) {
+        if let Some((_, table)) = self.tables.get(index) {
+            table.for_each_touched(|_, row| self.rule.weights(row).into_iter().for_each(&mut visit));
+        }
+    }
+
+    /// Dense parameters by name, and the head's own state: its two counts, and the word of its generator in two halves, which
+    /// f64 holds exactly.
+    pub(super) fn vectors(&self) -> BTreeMap<String, Vec<f64>> {
+        let HeadState { parameters, random, examples, dropped_steps } = self.head.state();
+        let halves = [(random >> 32) as f64, f64::from(random as u32)];
+        let own = vec![examples as f64, dropped_steps as f64, halves[0], halves[1]];
+        let floats = |values: Vec<f32>| values.into_iter().map(f64::from).collect();
+        let parameters =
+            parameters.into_iter().map(|found| (format!("parameter.{}", found.name), floats(found.values)));
+        parameters.chain([("network".to_owned(), own)]).collect()
+    }
+
+    fn restore(&mut self, vectors: &BTreeMap<String, Vec<f64>>) -> Result<(), LearnerError> {
+        let Some(&[examples, dropped_steps, high, low]) = vectors.get("network").map(Vec::as_slice) else {
+            return Err(LearnerError::State("network".into()));
+        };
+        let mut state = self.head.state();
+        for parameter in &mut state.parameters {
+            let name = format!("parameter.{}", parameter.name);
+            let Some(values) = vectors.get(&name) else { return Err(LearnerError::State(name)) };
+            parameter.values = values.iter().map(|&value| value as f32).collect();
+        }
+        state.examples = examples as u64;
+        state.dropped_steps = dropped_steps as u64;
+        state.random = (high as u64) << 32 | low as u64;
+        Ok(self.head.restore(&state)?)
+    }
+
+    /// Predicts the records of `rows` together, and learns them if `mode` says so. Returns also how many updates were dropped.
+    fn pass(&mut self, rows: &[Piece<'_>], mode: Mode) -> Result<(Passed, u64), LearnerError> {
+        let layout = Layout::new(rows, &self.bindings);
+        for (uses, binding) in self.uses.iter_mut().zip(&self.bindings.fields) {
+            uses.find(rows, &layout, binding);
+        }
+        let inputs = inputs::gather(rows, &layout, self);
+        if mode == Mode::Predict {
+            let predictions = self.head.predict(&inputs)?;
+            return Ok((Passed { layout, predictions, targets: Targets::default() }, 0));
+        }
+        let targets = self.bindings.targets(rows, &layout);
+        let rate = self.options.optimizer.rate_at(self.head.examples() as f64);
+        let learned = self.head.learn(&inputs, &targets)?;
+        let dropped = match learned.step {
+            Step::Taken(gradients) => self.scatter(&gradients, rate),
+            Step::Dropped => 1,
+            Step::Unlabelled => 0,
+        };
+        Ok((Passed { layout, predictions: learned.predictions, targets }, dropped))
+    }
+
+    /// Moves the rows that were looked up; returns how many updates f32 could not hold.
+    fn scatter(&mut self, gradients: &[Vec<f32>], rate: f64) -> u64 {
+        let Self { uses, bindings, tables, rule, moved, .. } = self;
+        let mut dropped = 0;
+        for ((uses, binding), gradient) in uses.iter().zip(&bindings.fields).zip(gradients) {
+            if let Some((_, table)) = binding.table.and_then(|table| tables.get(table)) {
+                while !table.make_room() {}
+                dropped += uses.scatter(table, rule, (gradient, rate), moved);
+            }
+        }
+        dropped
+    }
+}
+
+impl Learner {
+    /// A network that has learned nothing, over records of `fields`.
+    ///
+    /// # Errors
+    /// A network that refuses its options, fields that are not those it takes, no memory for a table.
+    pub fn of_network(
+        network: Arc<dyn Network>,
+        fields: &Fields,
+        options: NetworkOptions,
+    ) -> Result<Self, LearnerError> {
+        let arm = NetworkArm::new(network, fields, options)?;
+        let names = arm.head.network().outputs().names;
+        let loss = arm.head.network().objective().loss();
+        let (shape, tasks) = match names.as_slice() {
+            [_] => (LabelShape::Single, vec![None]),
+            _ => (LabelShape::Tasks, names.into_iter().map(Some).collect()),
+        };
+        let options = LearnerOptions { loss, seed: options.seed, ..LearnerOptions::default() };
+        let mut learner = Self::empty(options, shape, Counters::default());
+        tasks.into_iter().for_each(|name| learner.name_task(name));
+        learner.network = Some(Box::new(arm));
+        Ok(learner)
+    }
+
+    /// As [`Learner::of_network`], with `state` and the dense vectors that [`Learner::vectors`] returned; its tables are still to
+    /// be filled.
+    ///
+    /// # Errors
+    /// Those of [`Learner::of_network`]; the state of another network.
+    pub fn restore_network(
+        mut self,
+        state: LearnerState,
+        vectors: &BTreeMap<String, Vec<f64>>,
+    ) -> Result<Self, LearnerError> {
+        if state.tasks != self.state().tasks {
+            return Err(LearnerError::State("the network's tasks".into()));
+        }
+        self.counters = state.counters;
+        if let Some(network) = &mut self.network {
+            network.restore(vectors)?;
+        }
+        self.restore_figures(vectors)?;
+        Ok(self)
+    }
+
+    /// Takes the records of `pieces` in order: predicts and learns them batch by batch, the first of which begins with the first
+    /// record and the last of which may be shorter. `outcomes` is replaced.
+    ///
+    /// # Errors
+    /// A model that is no network. What a network refuses in spite of having been tried out.
+    pub fn process_fields(
+        &mut self,
+        pieces: &[Piece<'_>],
+        mode: Mode,
+        outcomes: &mut Outcomes,
+    ) -> Result<(), LearnerError> {
+        let Some(mut network) = self.network.take() else { return Err(LearnerError::Features) };
+        outcomes.rows.clear();
+        outcomes.predictions.clear();
+        outcomes.values.clear();
+        outcomes.unnamed = 0;
+        outcomes.items = network.bindings.output_list.is_some();
+        outcomes.tasks = if self.shape == LabelShape::Tasks { self.names.clone() } else { None };
+        let processed = self.process_batches(&mut network, pieces, mode, outcomes);
+        self.network = Some(network);
+        processed
+    }
+
+    fn process_batches(
+        &mut self,
+        network: &mut NetworkArm,
+        pieces: &[Piece<'_>],
+        mode: Mode,
+        outcomes: &mut Outcomes,
+    ) -> Result<(), LearnerError> {
+        let (mut batch, mut room) = (Vec::new(), network.batch());
+        let mut refusals = Vec::new();
+        for piece in pieces {
+            let mut start = piece.rows.start;
+            for row in piece.rows.clone() {
+                let refused = self.refused_by_network(piece.batch.records(), row, mode);
+                room -= usize::from(refused.is_none());
+                refusals.push(refused);
+                if room == 0 {
+                    batch.push(Piece { batch: piece.batch, rows: start..row + 1 });
+                    self.process_batch(network, (&batch, &mut refusals), mode, outcomes)?;
+                    batch.clear();
+                    (start, room) = (row + 1, network.batch());
+                }
+            }
+            batch.push(Piece { batch: piece.batch, rows: start..piece.rows.end });
+        }
+        self.process_batch(network, (&batch, &mut refusals), mode, outcomes)
+    }
+
+    /// Processes one batch; `refused` says why each of its rows cannot be taken, and is emptied.
+    fn process_batch(
+        &mut self,
+        network: &mut NetworkArm,
+        (pieces, refused): (&[Piece<'_>], &mut Vec<Option<Rejection>>),
+        mode: Mode,
+        outcomes: &mut Outcomes,
+    ) -> Result<(), LearnerError> {
+        let rows = inputs::rows_but(pieces, refused);
+        let (passed, dropped) = match rows.is_empty() {
+            true => (None, 0),
+            false => network.pass(&rows, mode).map(|(passed, dropped)| (Some(passed), dropped))?,
+        };
+        self.counters.dropped_steps += dropped;
+        let mut taken = 0;
+        for refused in refused.drain(..) {
+            let outcome = match (refused, &passed) {
+                (None, Some(passed)) => {
+                    let start = outcomes.predictions.len();
+                    let predictions = passed.layout.of_row(taken, &network.bindings, &passed.predictions);
+                    taken += 1;
+                    let width = self.tasks.len().max(1);
+                    let value = |predictions: &[f32]| network.head.network().value(predictions);
+                    outcomes.values.extend(predictions.chunks(width).filter_map(value));
+                    outcomes.predictions.extend_from_slice(predictions);
+                    let number = self.counters.records;
+                    self.counters.records += u64::from(mode != Mode::Again);
+                    Outcome::Scored { number, predictions: start..outcomes.predictions.len() }
+                }
+                (refused, _) => Outcome::Rejected(refused.unwrap_or(Rejection::SingleLabel)),
+            };
+            outcomes.rows.push(outcome);
+        }
+        if let (Some(passed), true) = (passed, mode != Mode::Predict) {
+            self.note_network(network, &passed, mode);
+        }
+        Ok(())
+    }
+
+    /// Takes the predictions of learned records up into figures and counts.
+    fn note_network(&mut self, network: &NetworkArm, passed: &Passed, mode: Mode) {
+        let Passed { layout, predictions, targets } = passed;
+        let tasks = self.tasks.len().max(1);
+        if mode == Mode::Learn {
+            for (index, task) in self.tasks.iter_mut().enumerate() {
+                let all = predictions.iter().zip(&targets.values).zip(&targets.weights);
+                let own = all.skip(index).step_by(tasks).filter(|(_, weight)| **weight > 0.0);
+                task.validation.add_all(own.map(|((&prediction, &label), &weight)| {
+                    (f64::from(prediction), f64::from(label), f64::from(weight))
+                }));
+            }
+        }
+        let width = (targets.weights.len() / layout.rows().max(1)).max(1);
+        for (row, weights) in targets.weights.chunks(width).enumerate() {
+            if weights.iter().any(|weight| *weight > 0.0) {
+                self.counters.examples += 1;
+                let uses = network.uses.iter();
+                self.counters.features += uses.map(|uses| uses.of_row(row)).sum::<u64>();
+            }
+        }
+    }
+
+    /// Why the network cannot take a record.
+    pub(super) fn refused_by_network(&self, records: &Batch, row: usize, mode: Mode) -> Option<Rejection> {
+        let network = self.network.as_ref().filter(|_| mode != Mode::Predict)?;
+        let list = network.bindings.output_list.and_then(|list| network.head.lists().get(list));
+        records.targets(row).iter().find_map(|target| {
+            match (list, self.shape, task_name(records, target.task)) {
+                (Some(list), ..) => Some(Rejection::LabelOfRecord(list.clone())),
+                (None, LabelShape::Tasks, None) => Some(Rejection::SingleLabel),
+                (None, LabelShape::Tasks, Some(task)) if self.task(task).is_none() => {
+                    let known = self.names.as_deref().unwrap_or_default().join(", ");
+                    Some(Rejection::UnknownTask { task: task.clone(), known })
+                }
+                (None, LabelShape::Single | LabelShape::Unknown, Some(_)) => Some(Rejection::TaskLabels),
+                _ => None,
+            }
+        })
+    }
+}
