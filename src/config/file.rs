@@ -3,6 +3,7 @@
 #[cfg(feature = "kafka")]
 use super::KafkaFlags;
 use super::{ConfigError, ModelFlags, RunFlags};
+use crate::field::FieldOptions;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -62,6 +63,12 @@ impl ConfigFile {
 fn decode<T: DeserializeOwned>(options: Map<String, Value>) -> Result<T, String> {
     // One by one, so that an error can name its option.
     for (key, value) in &options {
+        for (index, one) in value.as_array().into_iter().flatten().enumerate().filter(|_| key == "fields") {
+            if let Err(error) = serde_json::from_value::<FieldOptions>(one.clone()) {
+                let name = one.get("name").and_then(Value::as_str).unwrap_or("without a name");
+                return Err(format!("{key}: number {} ({name}): {error}", index + 1));
+            }
+        }
         let one = Map::from_iter([(key.clone(), value.clone())]);
         serde_json::from_value::<T>(Value::Object(one)).map_err(|error| format!("{key}: {error}"))?;
     }

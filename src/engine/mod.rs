@@ -241,13 +241,8 @@ impl Engine {
         (team, if learners > 1 { learners } else { self.options.threads.max(1) })
     }
 
-    /// Runs to the end of `source`, or until `stop` is set; then saves what was learned.
-    pub fn run(
-        mut self,
-        mut source: Box<dyn Source>,
-        stop: &AtomicBool,
-        observer: &mut dyn Observer,
-    ) -> Result<Finished, EngineError> {
+    /// Checks what goes together, and takes the source to where it was left.
+    fn begin(&self, source: &mut dyn Source) -> Result<(), EngineError> {
         if self.options.learners > 1 && self.model.learner().is_network() {
             return Err(EngineError::NetworkLearners(self.options.learners));
         }
@@ -255,6 +250,17 @@ impl Engine {
         if let Some(store) = &self.store {
             self.metrics.saves(store.manifest().map_or(0, |manifest| manifest.generation));
         }
+        Ok(())
+    }
+
+    /// Runs to the end of `source`, or until `stop` is set; then saves what was learned.
+    pub fn run(
+        mut self,
+        mut source: Box<dyn Source>,
+        stop: &AtomicBool,
+        observer: &mut dyn Observer,
+    ) -> Result<Finished, EngineError> {
+        self.begin(source.as_mut())?;
         let wanted =
             self.outputs.publisher.as_ref().map_or_else(Wants::default, |publisher| publisher.wants());
         let shared = &self.input(source.as_ref(), wanted);

@@ -43,7 +43,7 @@ fn any_number_of_rows_has_every_row() {
 
 #[test]
 fn initial_values_are_a_function_of_seed_and_slot() {
-    let init = Init::Normal { start: 1, columns: 2, scale: 0.5, tail: &[] };
+    let init = Init::Normal { start: 1, columns: 2, mean: 0.0, scale: 0.5, tail: &[] };
     let (a, b) = (table(100, 4, init), table(100_000, 4, init));
     let row = a.lease_all().row(Slot(42)).to_vec();
     assert_eq!(row, b.lease_all().row(Slot(42)));
@@ -54,7 +54,7 @@ fn initial_values_are_a_function_of_seed_and_slot() {
 
 #[test]
 fn initial_values_are_standard_normal() {
-    let init = Init::Normal { start: 0, columns: 8, scale: 1.0, tail: &[] };
+    let init = Init::Normal { start: 0, columns: 8, mean: 0.0, scale: 1.0, tail: &[] };
     let table = table(50_000, 8, init);
     let mut lease = table.lease_all();
     let values: Vec<f64> = (0..50_000).flat_map(|s| lease.row(Slot(s)).to_vec()).map(f64::from).collect();
@@ -188,7 +188,7 @@ fn learning_is_slowed_down_before_there_is_no_room_and_stopped_when_there_is_non
 
 #[test]
 fn restored_rows_are_touched_but_not_dirty() {
-    let table = table(100, 2, Init::Normal { start: 0, columns: 2, scale: 1.0, tail: &[] });
+    let table = table(100, 2, Init::Normal { start: 0, columns: 2, mean: 0.0, scale: 1.0, tail: &[] });
     assert!(table.restore(&[3, 99], &[1.0, 2.0, 3.0, 4.0], &[0.5, 0.25]));
     assert_eq!(table.lease_all().row(Slot(99)), [3.0, 4.0]);
     assert_eq!(table.lease_all().side(Slot(3)), [0.5]);

@@ -295,8 +295,7 @@ impl<'a> Stage<'a> {
 
     /// Learns what waits, in segments that end where a cut by record count is due, or at a network's borders.
     fn learn_pending(&mut self, links: &Links) -> Result<Result<(), Gone>, EngineError> {
-        loop {
-            let Some(end) = self.segment() else { break };
+        while let Some(end) = self.segment() {
             let spans = self.pending.spans(end);
             if let Err(gone) = self.learn_spans(&spans, links)? {
                 return Ok(Err(gone));

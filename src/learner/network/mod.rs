@@ -247,7 +247,7 @@ impl Learner {
         for piece in pieces {
             let mut start = piece.rows.start;
             for row in piece.rows.clone() {
-                let refused = self.refused_by_network(piece.batch.records(), row, mode);
+                let refused = self.refused_by(network, (piece.batch.records(), row), mode);
                 room -= usize::from(refused.is_none());
                 refusals.push(refused);
                 if room == 0 {
@@ -326,7 +326,18 @@ impl Learner {
 
     /// Why the network cannot take a record.
     pub(super) fn refused_by_network(&self, records: &Batch, row: usize, mode: Mode) -> Option<Rejection> {
-        let network = self.network.as_ref().filter(|_| mode != Mode::Predict)?;
+        self.refused_by(self.network.as_ref()?, (records, row), mode)
+    }
+
+    fn refused_by(
+        &self,
+        network: &NetworkArm,
+        (records, row): (&Batch, usize),
+        mode: Mode,
+    ) -> Option<Rejection> {
+        if mode == Mode::Predict {
+            return None;
+        }
         let list = network.bindings.output_list.and_then(|list| network.head.lists().get(list));
         records.targets(row).iter().find_map(|target| {
             match (list, self.shape, task_name(records, target.task)) {
