@@ -198,7 +198,7 @@ proptest! {
         width in prop_oneof![Just(1_usize), Just(2), Just(5), Just(16), Just(20)],
         random in any::<bool>(),
     ) {
-        let init = if random { Init::Normal { start: 0, columns: width, scale: 1.0, tail: &[] } } else { Init::Zeros };
+        let init = if random { Init::Normal { start: 0, columns: width, mean: 0.0, scale: 1.0, tail: &[] } } else { Init::Zeros };
         check(TableOptions { rows: u64::from(rows), width, side: SIDE, init, seed: 3 }, &ops);
     }
 }

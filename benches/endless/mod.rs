@@ -71,7 +71,7 @@ pub(crate) fn memory(what: &str) -> f64 {
 
 /// Bytes of a model's table, as it is asked for.
 pub(crate) fn table_bytes(model: &flexihash::Model) -> f64 {
-    let options = *model.learner().tables().next().unwrap().1.options();
+    let options = *model.learner().tables().first().unwrap().1.options();
     options.rows as f64 * (options.width + options.side) as f64 * 4.0
 }
 

@@ -46,8 +46,17 @@ impl ModelFlags {
         }
     }
 
-    /// The same for a network that no option names.
-    pub(crate) fn with_defaults_of(mut self, network: &dyn Network) -> Self {
+    /// The flags of a model that predicts by `network`, which no option names.
+    pub(crate) fn of_network(mut self, network: &dyn Network) -> Result<Self, ConfigError> {
+        if self.network.is_some() {
+            return Err(refuse("network", "names a network, but another one was given"));
+        }
+        self.network = serde_json::to_value(System::Custom).ok();
+        Ok(self.with_defaults_of(network))
+    }
+
+    /// What is left out, as a network wants it that no option need name.
+    fn with_defaults_of(mut self, network: &dyn Network) -> Self {
         if let Ok(fields) = declared(&self.fields, network) {
             self.fields = fields.options().to_vec();
         }

@@ -13,6 +13,8 @@ use crate::config::{ConfigError, ModelConfig, ModelFlags};
 use crate::example::{FeatureError, FeatureValue, RecordSink};
 use crate::hash::{FeatureHasher, HashKey, HashOptionError};
 use crate::learner::{Learner, LearnerError, LearnerState, Mode, Outcome, Outcomes, Piece, Rejection};
+#[cfg(feature = "network")]
+use crate::model::network::Network;
 use crate::parse::{HeaderError, ParseError};
 use crate::record::Positions;
 use serde::{Deserialize, Serialize};
@@ -137,13 +139,54 @@ impl Model {
         })
     }
 
+    /// A model that predicts by a network of one's own. `flags` say what it takes of a record
+    /// ([`fields`](ModelFlags::fields)) and how it learns; they name no network.
+    ///
+    /// # Errors
+    /// Flags that make no model with this network.
+    #[cfg(feature = "network")]
+    pub fn of_network(
+        flags: &ModelFlags,
+        key: &HashKey,
+        network: Arc<dyn Network>,
+    ) -> Result<Self, ModelError> {
+        let flags = flags.clone().of_network(network.as_ref())?;
+        let config = flags.resolve_network(network)?;
+        let learner = config.learner()?;
+        Self::with(&flags, config, key, learner)
+    }
+
+    /// The model of a stored generation that predicts by a network of one's own: the one it was made with.
+    ///
+    /// # Errors
+    /// Those of [`Model::load`]; the state of another network.
+    #[cfg(feature = "network")]
+    pub fn load_network(
+        generation: &mut Generation,
+        key: &HashKey,
+        network: Arc<dyn Network>,
+    ) -> Result<Self, ModelError> {
+        Self::load_as(generation, key, |flags| flags.resolve_network(network))
+    }
+
     /// The model of a stored generation. `key`: the one stored with it, or the default.
+    ///
+    /// # Errors
+    /// A generation that cannot be read, or is of another release or a program's own network.
     pub fn load(generation: &mut Generation, key: &HashKey) -> Result<Self, ModelError> {
+        Self::load_as(generation, key, ModelFlags::resolve)
+    }
+
+    fn load_as(
+        generation: &mut Generation,
+        key: &HashKey,
+        resolve: impl FnOnce(&ModelFlags) -> Result<ModelConfig, ConfigError>,
+    ) -> Result<Self, ModelError> {
         let manifest = |error: serde_json::Error| ModelError::Manifest(error.to_string());
         let progress = generation.manifest().progress.clone();
         let flags: ModelFlags = serde_json::from_value(progress.config).map_err(manifest)?;
         let stored: Stored = serde_json::from_value(progress.counters).map_err(manifest)?;
-        let config = flags.resolve()?;
+        let config = resolve(&flags)?;
         let tensors = generation.load_tensors()?.into_iter();
         let vectors = tensors.filter_map(|(name, tensor)| match tensor.data {
             TensorData::F64(values) => Some((name, values)),
@@ -177,6 +220,12 @@ impl Model {
     /// The learner.
     pub fn learner(&self) -> &Learner {
         &self.learner
+    }
+
+    /// What a network computes under these names comes with the predictions of every record from now on; another forward pass
+    /// each. Nothing of the model changes.
+    pub fn watch(&mut self, names: &[String]) {
+        self.learner.watch(names);
     }
 
     pub(super) fn learner_mut(&mut self) -> &mut Learner {

@@ -129,6 +129,8 @@ pub struct Outcomes {
     /// What the predictions of a record, or of an item, are worth together, in the order of `predictions`; empty if the model
     /// does not say.
     pub values: Vec<f32>,
+    /// By row, what of a network [is watched](Learner::watch); empty if nothing is.
+    pub watched: Vec<Watched>,
 }
 
 impl Outcomes {
@@ -141,9 +143,13 @@ impl Outcomes {
         let values = predictions.start / width..predictions.end / width;
         let values = self.values.get(values).unwrap_or_default();
         let predictions = self.predictions.get(predictions.clone()).unwrap_or_default();
-        Some(Predicted { number: *number, tasks, predictions, items: self.items, values })
+        let watched = self.watched.get(index);
+        Some(Predicted { number: *number, tasks, predictions, items: self.items, values, watched })
     }
 }
+
+/// What a network computed for a record on its way to the predictions, by name.
+pub type Watched = BTreeMap<String, Vec<f32>>;
 
 /// What was predicted for a record.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -158,6 +164,8 @@ pub struct Predicted<'a> {
     pub items: bool,
     /// What they are worth together: one, or `[items]`; empty if the model does not say.
     pub values: &'a [f32],
+    /// What of the network is watched.
+    pub watched: Option<&'a Watched>,
 }
 
 /// Consecutive rows of a batch of declared fields.
@@ -369,6 +377,16 @@ impl Learner {
         1
     }
 
+    /// What a network computes under these names comes with the predictions of every record from now on; another forward pass
+    /// each. Nothing of the model changes.
+    pub fn watch(&mut self, names: &[String]) {
+        #[cfg(feature = "network")]
+        if let Some(network) = &mut self.network {
+            network.watch(names);
+        }
+        let _ = names;
+    }
+
     /// Whether it takes declared fields.
     pub fn is_network(&self) -> bool {
         #[cfg(feature = "network")]
@@ -394,6 +412,7 @@ impl Learner {
         }
         outcomes.rows.clear();
         outcomes.values.clear();
+        outcomes.watched.clear();
         (outcomes.unnamed, outcomes.items) = (0, false);
         self.heads.known.clear();
         let mut total = 0;

@@ -105,6 +105,7 @@ impl Learner {
         }
         let tasks = learned.tasks.min(self.tasks.len());
         outcomes.values.clear();
+        outcomes.watched.clear();
         outcomes.items = false;
         outcomes.unnamed = if self.shape == LabelShape::Unknown { batch.len() } else { 0 };
         outcomes.tasks = if self.shape == LabelShape::Tasks { self.names.clone() } else { None };

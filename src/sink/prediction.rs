@@ -6,7 +6,7 @@ use serde::Serialize;
 /// Appends a prediction line to `out`. `id`: the record's id as it was written, else its number. A prediction is a number, or an
 /// object if there are tasks; those of items are an array of such. What they are worth together comes as `value`.
 pub fn write_prediction(out: &mut Vec<u8>, id: Option<&[u8]>, predicted: &Predicted<'_>) {
-    let Predicted { number, tasks, predictions, items, values } = *predicted;
+    let Predicted { number, tasks, predictions, items, values, watched } = *predicted;
     out.extend_from_slice(b"{\"id\":");
     match id {
         // A raw id of several lines would break the output into several.
@@ -29,6 +29,18 @@ pub fn write_prediction(out: &mut Vec<u8>, id: Option<&[u8]>, predicted: &Predic
         } else {
             write_number(out, first);
         }
+    }
+    if let Some(watched) = watched {
+        out.extend_from_slice(b",\"watched\":{");
+        for (i, (name, values)) in watched.iter().enumerate() {
+            if i > 0 {
+                out.push(b',');
+            }
+            write_string(out, name);
+            out.push(b':');
+            write_array(out, values.iter(), |out, &value| write_number(out, value));
+        }
+        out.push(b'}');
     }
     out.extend_from_slice(b"}\n");
 }
@@ -90,7 +102,7 @@ mod tests {
 
     fn line(id: Option<&[u8]>, tasks: Option<&[String]>, predictions: &[f32]) -> String {
         let mut out = Vec::new();
-        let predicted = Predicted { number: 7, tasks, predictions, items: false, values: &[] };
+        let predicted = Predicted { number: 7, tasks, predictions, items: false, values: &[], watched: None };
         write_prediction(&mut out, id, &predicted);
         String::from_utf8(out).unwrap()
     }
@@ -133,6 +145,7 @@ mod tests {
             predictions: &predictions,
             items: true,
             values: &values,
+            watched: None,
         };
         let mut out = Vec::new();
         write_prediction(&mut out, None, &predicted);
@@ -144,9 +157,13 @@ mod tests {
         predicted = Predicted { tasks: None, predictions: &predictions[..2], values: &[], ..predicted };
         write_prediction(&mut out, None, &predicted);
         assert_eq!(String::from_utf8(out.split_off(0)).unwrap(), "{\"id\":7,\"prediction\":[0.5,0.75]}\n");
-        predicted = Predicted { items: false, values: &values[..1], ..predicted };
+        let watched = [("w".to_owned(), vec![1.0, 0.5])].into();
+        predicted = Predicted { items: false, values: &values[..1], watched: Some(&watched), ..predicted };
         write_prediction(&mut out, None, &predicted);
-        assert_eq!(String::from_utf8(out).unwrap(), "{\"id\":7,\"prediction\":0.5,\"value\":2.0}\n");
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "{\"id\":7,\"prediction\":0.5,\"value\":2.0,\"watched\":{\"w\":[1.0,0.5]}}\n"
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@ use flexihash::optim::{OptimizerKind, OptimizerOptions, Schedule};
 
 #[path = "../support/dice.rs"]
 mod dice;
+mod by_hand;
 mod gradients;
 mod learns;
 mod masked;

@@ -107,7 +107,9 @@ fn a_run_that_is_killed_goes_on_as_if_it_had_not_been() {
     for (name, records, args) in &streams {
         let (scene, expected) = whole(records, name, args);
         std::fs::remove_dir_all(scene.path("model")).unwrap();
-        ["out", "dead", "summary.json"].map(|file| std::fs::remove_file(scene.path(file)).unwrap());
+        ["out", "dead", "summary.json"]
+            .into_iter()
+            .for_each(|file| std::fs::remove_file(scene.path(file)).unwrap());
         let config = model(name).display().to_string();
         for round in 0_u64.. {
             let words = format!("train in -q --resume --config {config} {OUTPUTS} {args}");

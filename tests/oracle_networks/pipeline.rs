@@ -234,8 +234,8 @@ fn check_ranker(case: &Case) {
     // What the oracle does not have keeps its first values.
     let mut parameters = case.params.clone();
     for own in NetworkHead::new(ranker.clone(), HeadOptions::default()).unwrap().state().parameters {
-        let (name, shape) = (own.name, own.shape[..own.shape.len() - 1].to_vec());
-        let weights = own.values.chunks_exact(2).map(|state| state[0]).collect();
+        let (name, shape) = (own.name, own.shape[1..].to_vec());
+        let weights = own.values[..own.values.len() / 2].to_vec();
         parameters.entry(name).or_insert(Tensor { shape, data: weights });
     }
     let setup = Setup {

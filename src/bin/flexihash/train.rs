@@ -77,7 +77,8 @@ impl Train {
         let stop = stop::on_signal()?;
         let watch = Watch::begin(run.metrics_listen.as_deref(), &stop)?;
         let source = source(&run, &inputs)?;
-        let start = start(&run, &flags)?;
+        let mut start = start(&run, &flags)?;
+        start.model.watch(&run.watch);
         let outputs = outputs(&run, &start.kept)?;
         let options = EngineOptions {
             task: Task::Train,

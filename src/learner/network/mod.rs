@@ -15,11 +15,11 @@ mod inputs;
 
 use super::{
     Counters, LabelShape, Learner, LearnerError, LearnerOptions, LearnerState, Mode, Outcome, Outcomes,
-    Piece, Rejection, task_name,
+    Piece, Rejection, Watched, task_name,
 };
 use crate::batch::Batch;
 use crate::field::Fields;
-use crate::model::network::{HeadOptions, HeadState, Network, NetworkHead, Step, Targets};
+use crate::model::network::{HeadOptions, HeadState, Inputs, Network, NetworkHead, Step, Targets};
 use crate::optim::{OptimizerOptions, Vectors};
 use crate::table::{Table, TableOptions};
 use bind::Bindings;
@@ -49,6 +49,8 @@ pub(super) struct NetworkArm {
     /// By field of the network.
     uses: Vec<Uses>,
     moved: Vec<f32>,
+    /// Names of what is watched.
+    watch: Vec<String>,
 }
 
 /// What became of some records.
@@ -57,6 +59,8 @@ struct Passed {
     /// In the shape of the outputs, padding included.
     predictions: Vec<f32>,
     targets: Targets,
+    /// By record; empty if nothing is watched.
+    watched: Vec<Watched>,
 }
 
 impl NetworkArm {
@@ -81,7 +85,8 @@ impl NetworkArm {
         };
         let tables = fields.tables().iter().enumerate().map(table).collect::<Result<_, LearnerError>>()?;
         let uses = head.fields().iter().map(|_| Uses::default()).collect();
-        Ok(Self { options, head, rule, bindings, tables, uses, moved: Vec::new() })
+        let (moved, watch) = (Vec::new(), Vec::new());
+        Ok(Self { options, head, rule, bindings, tables, uses, moved, watch })
     }
 
     pub(super) fn batch(&self) -> usize {
@@ -138,9 +143,10 @@ impl NetworkArm {
             uses.find(rows, &layout, binding);
         }
         let inputs = inputs::gather(rows, &layout, self);
+        let watched = self.watched(&inputs)?;
         if mode == Mode::Predict {
             let predictions = self.head.predict(&inputs)?;
-            return Ok((Passed { layout, predictions, targets: Targets::default() }, 0));
+            return Ok((Passed { layout, predictions, targets: Targets::default(), watched }, 0));
         }
         let targets = self.bindings.targets(rows, &layout);
         let rate = self.options.optimizer.rate_at(self.head.examples() as f64);
@@ -150,7 +156,33 @@ impl NetworkArm {
             Step::Dropped => 1,
             Step::Unlabelled => 0,
         };
-        Ok((Passed { layout, predictions: learned.predictions, targets }, dropped))
+        Ok((Passed { layout, predictions: learned.predictions, targets, watched }, dropped))
+    }
+
+    pub(super) fn watch(&mut self, names: &[String]) {
+        self.watch = names.to_vec();
+    }
+
+    /// What is watched of each record.
+    fn watched(&self, inputs: &Inputs) -> Result<Vec<Watched>, LearnerError> {
+        if self.watch.is_empty() {
+            return Ok(Vec::new());
+        }
+        let all = self.head.watch(inputs)?;
+        let mut watched = vec![Watched::new(); inputs.rows];
+        for name in &self.watch {
+            let Some(values) = all.get(name) else {
+                let known = all.into_keys().collect::<Vec<_>>().join(", ");
+                let reason = format!("--watch: the network computes nothing called {name:?}, only: {known}");
+                return Err(LearnerError::Binding(reason));
+            };
+            for (watched, values) in
+                watched.iter_mut().zip(values.chunks((values.len() / inputs.rows).max(1)))
+            {
+                watched.insert(name.clone(), values.to_vec());
+            }
+        }
+        Ok(watched)
     }
 
     /// Moves the rows that were looked up; returns how many updates f32 could not hold.
@@ -227,6 +259,7 @@ impl Learner {
         outcomes.rows.clear();
         outcomes.predictions.clear();
         outcomes.values.clear();
+        outcomes.watched.clear();
         outcomes.unnamed = 0;
         outcomes.items = network.bindings.output_list.is_some();
         outcomes.tasks = if self.shape == LabelShape::Tasks { self.names.clone() } else { None };
@@ -280,6 +313,7 @@ impl Learner {
         for refused in refused.drain(..) {
             let outcome = match (refused, &passed) {
                 (None, Some(passed)) => {
+                    outcomes.watched.extend(passed.watched.get(taken).cloned());
                     let start = outcomes.predictions.len();
                     let predictions = passed.layout.of_row(taken, &network.bindings, &passed.predictions);
                     taken += 1;
@@ -291,7 +325,11 @@ impl Learner {
                     self.counters.records += u64::from(mode != Mode::Again);
                     Outcome::Scored { number, predictions: start..outcomes.predictions.len() }
                 }
-                (refused, _) => Outcome::Rejected(refused.unwrap_or(Rejection::SingleLabel)),
+                (refused, passed) => {
+                    let watching = passed.as_ref().is_some_and(|passed| !passed.watched.is_empty());
+                    outcomes.watched.extend(watching.then(Watched::new));
+                    Outcome::Rejected(refused.unwrap_or(Rejection::SingleLabel))
+                }
             };
             outcomes.rows.push(outcome);
         }
@@ -303,7 +341,7 @@ impl Learner {
 
     /// Takes the predictions of learned records up into figures and counts.
     fn note_network(&mut self, network: &NetworkArm, passed: &Passed, mode: Mode) {
-        let Passed { layout, predictions, targets } = passed;
+        let Passed { layout, predictions, targets, .. } = passed;
         let tasks = self.tasks.len().max(1);
         if mode == Mode::Learn {
             for (index, task) in self.tasks.iter_mut().enumerate() {

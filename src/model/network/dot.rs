@@ -1,8 +1,8 @@
 //! Recommenders: how well a user and an item go together, by the dot product of their embeddings.
 
 use super::{
-    Field, FieldKind, Initial, Network, NetworkError, Objective, OutputLoss, Outputs, Parameter, Pass,
-    Reduction,
+    ByHand, Field, FieldKind, Initial, Inputs, Network, NetworkError, Objective, OutputLoss, Outputs,
+    Parameter, Pass, Reduction, Values,
 };
 use candle_core::{D, Tensor};
 use serde::{Deserialize, Serialize};
@@ -57,6 +57,9 @@ impl Dot {
     /// # Errors
     /// Ids without a row.
     pub fn new(options: DotOptions) -> Result<Self, NetworkError> {
+        if options.dim == 0 {
+            return Err(NetworkError::Option { name: "dim".into(), expected: "at least 1", got: 0.0 });
+        }
         if options.hashes == 0 {
             return Err(NetworkError::Option { name: "hashes".into(), expected: "at least 1", got: 0.0 });
         }
@@ -66,6 +69,14 @@ impl Dot {
     /// The options it was made with.
     pub fn options(&self) -> &DotOptions {
         &self.options
+    }
+
+    /// What a row counts in its id's vector.
+    fn share(&self) -> f32 {
+        match self.options.pooling {
+            Pooling::Sum => 1.0,
+            Pooling::Mean => (1.0 / self.options.hashes as f64) as f32,
+        }
     }
 
     /// A field's rows, pooled; they come as their sum.
@@ -104,6 +115,10 @@ impl Network for Dot {
         self.options.objective
     }
 
+    fn by_hand(&self) -> Option<&dyn ByHand> {
+        Some(self)
+    }
+
     fn forward(&self, pass: &mut Pass<'_>) -> Result<Tensor, NetworkError> {
         let (user, item) = (self.pooled(pass, "user_id")?, self.pooled(pass, "item_id")?);
         let score = user.mul(&item)?.sum_keepdim(D::Minus1)?;
@@ -112,5 +127,46 @@ impl Network for Dot {
         }
         let biases = self.pooled(pass, "user_bias")?.add(&self.pooled(pass, "item_bias")?)?;
         Ok(score.add(&biases)?.broadcast_add(&pass.parameter("bias")?)?)
+    }
+}
+
+impl ByHand for Dot {
+    fn outputs(&self, inputs: &Inputs, parameters: &[Vec<f32>]) -> Vec<f32> {
+        let share = self.share();
+        let bias = parameters.first().and_then(|bias| bias.first()).copied().unwrap_or(0.0);
+        let [user, item, user_bias, item_bias] = [0, 1, 2, 3].map(|field| floats(inputs, field));
+        let score = |(row, (user, item)): (usize, (&[f32], &[f32]))| {
+            let product: f32 =
+                user.iter().zip(item).map(|(user, item)| (share * user) * (share * item)).sum();
+            let own = |biases: &[f32]| share * biases.get(row).copied().unwrap_or(0.0);
+            if self.options.biases { product + (own(user_bias) + own(item_bias)) + bias } else { product }
+        };
+        let dim = self.options.dim;
+        user.chunks_exact(dim).zip(item.chunks_exact(dim)).enumerate().map(score).collect()
+    }
+
+    fn gradients(&self, inputs: &Inputs, _: &[Vec<f32>], slopes: &[f32]) -> [Vec<Vec<f32>>; 2] {
+        let (share, dim) = (self.share(), self.options.dim);
+        let [user, item] = [0, 1].map(|field| floats(inputs, field));
+        let of = |other: &[f32]| {
+            let rows = other.chunks_exact(dim).zip(slopes);
+            rows.flat_map(|(other, slope)| other.iter().map(move |other| slope * (share * other) * share))
+                .collect()
+        };
+        let mut leaves: Vec<Vec<f32>> = vec![of(item), of(user)];
+        if !self.options.biases {
+            return [leaves, Vec::new()];
+        }
+        let biases: Vec<f32> = slopes.iter().map(|slope| slope * share).collect();
+        leaves.extend([biases.clone(), biases]);
+        [leaves, vec![vec![slopes.iter().sum()]]]
+    }
+}
+
+/// The floats of a field; none of one that there is not.
+fn floats(inputs: &Inputs, field: usize) -> &[f32] {
+    match inputs.fields.get(field) {
+        Some(Values::Floats(values)) => values,
+        _ => &[],
     }
 }

@@ -3,8 +3,8 @@
 use super::field::lists_of;
 use super::parameter::{Dense, all_finite};
 use super::{
-    Field, FieldKind, Inputs, Items, Network, NetworkError, ParameterState, Pass, Phase, RandomMasks,
-    Targets, Values,
+    Field, FieldKind, Inputs, Items, Network, NetworkError, Outputs, ParameterState, Pass, Phase,
+    RandomMasks, Targets, Values,
 };
 use crate::optim::{OptimizerKind, OptimizerOptions};
 use candle_core::{DType, Device, Tensor};
@@ -103,6 +103,7 @@ pub struct NetworkHead<N = Box<dyn Network>> {
     network: N,
     fields: Vec<Field>,
     lists: Vec<String>,
+    outputs: Outputs,
     dense: Dense,
     optimizer: OptimizerOptions,
     random: RandomMasks,
@@ -118,13 +119,16 @@ impl<N: Network> NetworkHead<N> {
     pub fn new(network: N, options: HeadOptions) -> Result<Self, NetworkError> {
         let fields = network.fields();
         let lists = lists_of(&fields)?;
-        if let Some(list) = network.outputs().list.filter(|list| !lists.contains(list)) {
-            return Err(NetworkError::Unknown { what: "list", name: list });
+        let outputs = network.outputs();
+        if let Some(list) = outputs.list.as_ref().filter(|list| !lists.contains(list)) {
+            return Err(NetworkError::Unknown { what: "list", name: list.clone() });
         }
         let dense = Dense::new(network.parameters(), options.optimizer, options.seed)?;
         let random = RandomMasks::new(options.seed);
         let optimizer = options.optimizer;
-        let head = Self { network, fields, lists, dense, optimizer, random, examples: 0, dropped_steps: 0 };
+        let (examples, dropped_steps) = (0, 0);
+        let head =
+            Self { network, fields, lists, outputs, dense, optimizer, random, examples, dropped_steps };
         head.try_out()?;
         Ok(head)
     }
@@ -159,6 +163,10 @@ impl<N: Network> NetworkHead<N> {
     /// # Errors
     /// Inputs that are not those of the network.
     pub fn predict(&self, inputs: &Inputs) -> Result<Vec<f32>, NetworkError> {
+        if let Some(by_hand) = self.network.by_hand() {
+            inputs.check(&self.fields, &self.lists)?;
+            return Ok(self.linked(by_hand.outputs(inputs, &self.dense.weights())));
+        }
         let mut pass = self.pass(inputs, Phase::Predict)?;
         let outputs = self.forward(inputs, &mut pass)?;
         self.predictions(&outputs)
@@ -221,6 +229,9 @@ impl<N: Network> NetworkHead<N> {
         targets: &Targets,
         phase: Phase<'_>,
     ) -> Result<Learned, NetworkError> {
+        if self.network.by_hand().is_some() {
+            return self.learn_by_hand(inputs, targets);
+        }
         let mut pass = self.pass(inputs, Phase::Predict)?;
         let mut outputs = self.forward(inputs, &mut pass)?;
         let predictions = self.predictions(&outputs)?;
@@ -235,15 +246,37 @@ impl<N: Network> NetworkHead<N> {
         let examples = labelled(&labels, inputs.rows);
         let slopes = self.slopes(&pass, &outputs, labels)?;
         drop(pass);
-        let (loss, rate) = (slopes.loss, self.optimizer.rate_at(self.examples as f64));
-        let step = if slopes.are_finite() && self.dense.step(&slopes.parameters, rate)? {
+        Ok(Learned { predictions, loss: slopes.loss, step: self.step(slopes, examples) })
+    }
+
+    /// The same for a network that is written out.
+    fn learn_by_hand(&mut self, inputs: &Inputs, targets: &Targets) -> Result<Learned, NetworkError> {
+        inputs.check(&self.fields, &self.lists)?;
+        let none = Learned { predictions: Vec::new(), loss: 0.0, step: Step::Unlabelled };
+        let Some(by_hand) = self.network.by_hand() else { return Ok(none) };
+        let weights = self.dense.weights();
+        let outputs = by_hand.outputs(inputs, &weights);
+        let predictions = self.linked(outputs.iter().copied());
+        let labels = targets.masked(outputs.len(), self.output_mask(inputs))?;
+        if !labels.any() {
+            return Ok(Learned { predictions, ..none });
+        }
+        let (loss, slopes) = self.network.objective().by_hand(&outputs, &labels);
+        let [leaves, parameters] = by_hand.gradients(inputs, &weights, &slopes);
+        let examples = labelled(&labels, inputs.rows);
+        Ok(Learned { predictions, loss, step: self.step(Slopes { loss, leaves, parameters }, examples) })
+    }
+
+    /// Moves the dense parameters, if everything is finite.
+    fn step(&mut self, slopes: Slopes, examples: u64) -> Step {
+        let rate = self.optimizer.rate_at(self.examples as f64);
+        if slopes.are_finite() && self.dense.step(&slopes.parameters, rate) {
             self.examples += examples;
             Step::Taken(slopes.leaves)
         } else {
             self.dropped_steps += 1;
             Step::Dropped
-        };
-        Ok(Learned { predictions, loss, step })
+        }
     }
 
     /// All state, exactly; see [`NetworkHead::restore`].
@@ -287,24 +320,23 @@ impl<N: Network> NetworkHead<N> {
 
     fn pass<'a>(&'a self, inputs: &'a Inputs, phase: Phase<'a>) -> Result<Pass<'a>, NetworkError> {
         inputs.check(&self.fields, &self.lists)?;
-        Pass::new((&self.fields, &self.lists), inputs, self.dense.tensors(), phase)
+        Pass::new((&self.fields, &self.lists), inputs, self.dense.tensors()?, phase)
     }
 
     /// The outputs, in the declared shape.
     fn forward(&self, inputs: &Inputs, pass: &mut Pass<'_>) -> Result<Tensor, NetworkError> {
         let outputs = self.network.forward(pass)?;
-        let declared = self.network.outputs();
         let items = self.output_items(inputs).map(|items| items.count);
         let expected: Vec<usize> =
-            [inputs.rows].into_iter().chain(items).chain([declared.names.len()]).collect();
+            [inputs.rows].into_iter().chain(items).chain([self.outputs.names.len()]).collect();
         let got = outputs.dims().to_vec();
         if got == expected { Ok(outputs) } else { Err(NetworkError::Outputs { expected, got }) }
     }
 
     /// The list of the outputs.
     fn output_items<'a>(&self, inputs: &'a Inputs) -> Option<&'a Items> {
-        let list = self.network.outputs().list?;
-        let place = self.lists.iter().position(|name| *name == list)?;
+        let list = self.outputs.list.as_ref()?;
+        let place = self.lists.iter().position(|name| name == list)?;
         inputs.lists.get(place)
     }
 
@@ -313,9 +345,13 @@ impl<N: Network> NetworkHead<N> {
     }
 
     fn predictions(&self, outputs: &Tensor) -> Result<Vec<f32>, NetworkError> {
+        Ok(self.linked(outputs.flatten_all()?.to_vec1::<f32>()?))
+    }
+
+    /// Outputs as users see them.
+    fn linked(&self, outputs: impl IntoIterator<Item = f32>) -> Vec<f32> {
         let objective = self.network.objective();
-        let outputs: Vec<f32> = outputs.flatten_all()?.to_vec1()?;
-        Ok(outputs.into_iter().map(|output| objective.prediction(output)).collect())
+        outputs.into_iter().map(|output| objective.prediction(output)).collect()
     }
 
     /// The loss of `labels`, of which what plays no part has been masked, and its gradients.

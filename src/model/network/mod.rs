@@ -26,6 +26,7 @@
 //! makes a small batch five times as slow.
 
 mod blocks;
+mod by_hand;
 mod cohort;
 mod dense_hash;
 mod dot;
@@ -45,6 +46,7 @@ mod system;
 mod user;
 
 pub use blocks::{CandidateReduce, HistoryReduce, ItemTensors, UserReduce};
+pub use by_hand::ByHand;
 pub use cohort::{Addressing, Cohort, CohortOptions, Mixture};
 pub use dense_hash::DenseHash;
 pub use dot::{Dot, DotOptions, Pooling};
@@ -99,6 +101,12 @@ pub trait Network: fmt::Debug + Send + Sync {
     /// together is found then.
     fn forward(&self, pass: &mut Pass<'_>) -> Result<Tensor, NetworkError>;
 
+    /// The same without a graph, for networks so small that the graph would cost more than all it computes; none by default. Its
+    /// loss is that of the [objective](Network::objective).
+    fn by_hand(&self) -> Option<&dyn ByHand> {
+        None
+    }
+
     /// The loss of `outputs`, a scalar; `targets` and `weights` have their shape, and a weight of 0 is a missing label.
     ///
     /// # Errors
@@ -140,6 +148,9 @@ macro_rules! forward_to_content {
                 weights: &Tensor,
             ) -> Result<Tensor, NetworkError> {
                 (**self).loss(outputs, targets, weights)
+            }
+            fn by_hand(&self) -> Option<&dyn ByHand> {
+                (**self).by_hand()
             }
             fn value(&self, predictions: &[f32]) -> Option<f32> {
                 (**self).value(predictions)

@@ -7,6 +7,7 @@ use crate::optim::{OptimizerOptions, SplitMix64, Vectors};
 use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor, Var};
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 /// What a parameter holds before it has learned anything.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -90,7 +91,8 @@ pub(super) struct Dense {
     declared: Vec<Parameter>,
     /// Each parameter's state, `[floats a weight, elements]`.
     states: Vec<Vec<f32>>,
-    tensors: BTreeMap<String, Var>,
+    /// Made when they are first asked for.
+    tensors: OnceLock<BTreeMap<String, Var>>,
 }
 
 impl Dense {
@@ -112,22 +114,30 @@ impl Dense {
         }
         let optimizer = Vectors::new(options);
         let states = declared.iter().map(|parameter| optimizer.initial(&parameter.values(seed))).collect();
-        let mut dense = Self { optimizer, states, declared, tensors: BTreeMap::new() };
-        dense.tensors = dense.tensors_of(&dense.states)?;
-        Ok(dense)
+        Ok(Self { optimizer, states, declared, tensors: OnceLock::new() })
     }
 
-    pub(super) fn tensors(&self) -> &BTreeMap<String, Var> {
-        &self.tensors
+    /// The parameters by name, for a graph.
+    pub(super) fn tensors(&self) -> Result<&BTreeMap<String, Var>, NetworkError> {
+        if let Some(tensors) = self.tensors.get() {
+            return Ok(tensors);
+        }
+        let tensors = self.tensors_of(&self.states)?;
+        Ok(self.tensors.get_or_init(|| tensors))
+    }
+
+    /// The weights of each, in the order they were declared.
+    pub(super) fn weights(&self) -> Vec<Vec<f32>> {
+        self.states.iter().map(|state| self.optimizer.weights(state)).collect()
     }
 
     /// The gradients of all parameters, in the order they were declared.
     pub(super) fn gradients(&self, store: &GradStore) -> Result<Vec<Vec<f32>>, NetworkError> {
-        let gradient =
-            |parameter: &Parameter| match self.tensors.get(&parameter.name).map(|var| store.get(var)) {
-                Some(Some(gradient)) => Ok(gradient.flatten_all()?.to_vec1()?),
-                _ => Ok(vec![0.0; parameter.elements()]),
-            };
+        let tensors = self.tensors()?;
+        let gradient = |parameter: &Parameter| match tensors.get(&parameter.name).map(|var| store.get(var)) {
+            Some(Some(gradient)) => Ok(gradient.flatten_all()?.to_vec1()?),
+            _ => Ok(vec![0.0; parameter.elements()]),
+        };
         self.declared.iter().map(gradient).collect()
     }
 
@@ -136,17 +146,17 @@ impl Dense {
     }
 
     /// Moves all parameters, or none: `false` if f32 cannot hold one of the new floats.
-    pub(super) fn step(&mut self, gradients: &[Vec<f32>], rate: f64) -> Result<bool, NetworkError> {
+    pub(super) fn step(&mut self, gradients: &[Vec<f32>], rate: f64) -> bool {
         let (mut moved, mut finite) = (self.states.clone(), true);
         for ((moved, state), gradient) in moved.iter_mut().zip(&self.states).zip(gradients) {
             finite &= self.optimizer.step(state, gradient, (1.0, rate), moved);
         }
         if !finite {
-            return Ok(false);
+            return false;
         }
-        self.tensors = self.tensors_of(&moved)?;
+        self.tensors = OnceLock::new();
         self.states = moved;
-        Ok(true)
+        true
     }
 
     pub(super) fn state(&self) -> Vec<ParameterState> {
@@ -185,7 +195,7 @@ impl Dense {
     pub(super) fn restore(&mut self, state: &[ParameterState]) -> Result<(), NetworkError> {
         self.check(state)?;
         let states: Vec<Vec<f32>> = state.iter().map(|found| found.values.clone()).collect();
-        self.tensors = self.tensors_of(&states)?;
+        self.tensors = OnceLock::new();
         self.states = states;
         Ok(())
     }
