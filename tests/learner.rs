@@ -88,7 +88,7 @@ fn predictions_before_the_first_label_belong_to_no_task() {
 fn restored(learner: &Learner) -> Learner {
     let (state, vectors) = (learner.state(), learner.vectors());
     let copy = Learner::restore(learner.options().clone(), state, &vectors).unwrap();
-    for ((_, table), rows) in copy.tables().zip(held(learner)) {
+    for ((_, table), rows) in copy.tables().into_iter().zip(held(learner)) {
         let slots: Vec<u32> = rows.iter().map(|held| held.slot.0).collect();
         let flat = |part: fn(&Held) -> &Vec<f32>| rows.iter().flat_map(part).copied().collect::<Vec<f32>>();
         assert!(table.restore(&slots, &flat(|held| &held.row), &flat(|held| &held.side)));
@@ -329,7 +329,7 @@ fn the_step_of_a_factorization_machine_is_its_gradient() {
 }
 
 fn write(learner: &Learner, rows: &[Held]) {
-    let (_, table) = learner.tables().next().unwrap();
+    let (_, table) = learner.tables().swap_remove(0);
     for held in rows {
         assert!(table.restore(&[held.slot.0], &held.row, &held.side));
     }

@@ -38,7 +38,8 @@ fn recommenders_learn_who_likes_what() {
         assert!(
             out.iter()
                 .enumerate()
-                .all(|(id, line)| line["id"] == id.to_string() && line["prediction"].is_f64())
+                .all(|(id, line)| line["id"].as_str().is_some_and(|found| found.parse() == Ok(id))
+                    && line["prediction"].is_f64())
         );
     }
 }

@@ -79,7 +79,7 @@ pub(crate) struct Held {
 
 /// The touched rows of each task, in the order of tasks and slots.
 pub(crate) fn held(learner: &Learner) -> Vec<Vec<Held>> {
-    let tables = learner.tables().map(|(_, table)| {
+    let tables = learner.tables().into_iter().map(|(_, table)| {
         let mut rows = Vec::new();
         table.for_each_touched(|slot, row| rows.push(Held { slot, row: row.to_vec(), side: Vec::new() }));
         let mut lease = table.lease_all();
