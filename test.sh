@@ -66,20 +66,18 @@ cargo clippy --version >/dev/null 2>&1 || rustup component add clippy ||
 rustc --version
 cargo fetch --locked || stop "the dependencies cannot be fetched: a network is needed once"
 
-# All of the default features and what is not among them. One set for every step, so that nothing is compiled twice.
-all=--features=network
-
-example() { cargo run --quiet --locked --profile test "$all" --example "$1"; }
+example() { cargo run --quiet --locked --profile test --example "$1"; }
 loom() { RUSTFLAGS="--cfg loom" cargo test --locked --release --no-default-features --lib --target-dir target/loom table; }
-docs() { RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps "$all"; }
+docs() { RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps; }
 
 step "formatting" cargo fmt --check
-step "clippy, everything" cargo clippy --locked --profile test "$all" --all-targets -- -D warnings
+step "clippy, everything" cargo clippy --locked --profile test --all-targets -- -D warnings
 step "clippy, the core alone" cargo clippy --locked --lib --no-default-features -- -D warnings
+step "clippy, the command without networks" cargo clippy --locked --no-default-features --features cli,kafka -- -D warnings
 step "clippy, the library without the command" cargo clippy --locked --lib --no-default-features --features pipeline -- -D warnings
 step "clippy, networks on the core" cargo clippy --locked --lib --no-default-features --features network -- -D warnings
-step "tests, and the examples in the docs" cargo test --locked "$all" --no-fail-fast
-step "benchmarks, each once" cargo test --locked "$all" --bench '*'
+step "tests, and the examples in the docs" cargo test --locked --no-fail-fast
+step "benchmarks, each once" cargo test --locked --bench '*'
 for path in examples/*.rs; do
     name=$(basename "$path" .rs)
     step "example $name" example "$name"

@@ -4,7 +4,7 @@
 //! to the table rows that were used. On flights (`fixtures/README.md`): will this one be late? Every batch is predicted before it is
 //! learned, and the loss of these predictions is printed beside that of always answering with the share of late flights so far.
 //!
-//! Run it with `cargo run --release --features network --example embed_network`.
+//! Run it with `cargo run --release --example embed_network`.
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
 use flexihash::embedding::{EmbeddingOptions, FlexiHashEmbedding};

@@ -43,7 +43,9 @@
 //! | topics of a Kafka cluster, each record once | [`Engine`] over a `source::KafkaSource`, with a `sink::KafkaPublisher` |
 //! | a run to be watched | `metrics::Metrics` by `Engine::with_metrics`, and `serve::Server` for Prometheus and probes |
 //! | a model of your own that wants fixed-size vectors of feature dicts | [`FlexiHashEmbedding`]; `examples/embed_dicts.rs`, and `examples/embed_network.rs` with candle |
-//! | a network to be trained online, its dense part on candle | `model::network::NetworkHead` over a published system or a `model::network::Network` of your own |
+//! | a published network, trained online from JSON lines | [`Model`] with [`ModelFlags::network`] and [`ModelFlags::fields`], as in `examples/models` |
+//! | a network of your own, trained so | `Model::of_network` over a `model::network::Network`; `examples/custom_model.rs` |
+//! | the dense part of a network alone, on rows of your own | `model::network::NetworkHead` |
 //! | records whose parts are different inputs of a model | [`field::Fields`] and [`field::FieldEncoder`] |
 //! | hashed batches already, or other wiring | [`Learner`] on a [`batch::Batch`] |
 //!
@@ -53,8 +55,8 @@
 //! # Features of the crate
 //!
 //! `pipeline`: sources, sinks, checkpoints and the engine. `serve`: metrics and probes over HTTP. `kafka`
-//! (default): topics in and out on top of `pipeline`; `kafka-ssl`: with TLS and SASL. `cli` (default): the command, and `serve`. `network`: models on
-//! candle, `model::network`, on the core alone. Without these the core is left: records, hash, table,
+//! (default): topics in and out on top of `pipeline`; `kafka-ssl`: with TLS and SASL. `cli` (default): the command, and `serve`. `network`
+//! (default): models on candle, `model::network`, on the core alone. Without these the core is left: records, hash, table,
 //! optimizers, heads, learner, embedding.
 #![cfg_attr(not(feature = "pipeline"), allow(rustdoc::broken_intra_doc_links))]
 

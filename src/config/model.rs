@@ -46,6 +46,12 @@ pub struct ModelFlags {
     /// Optimizer for a given step size, which switches auto off: sgd, adagrad, ftrl, adam [default: adagrad]
     #[cfg_attr(feature = "cli", arg(long, value_parser = super::named::<OptimizerKind>))]
     pub optimizer: Option<OptimizerKind>,
+    /// Optimizer of a network's dense parameters [default: as the rows']
+    #[cfg_attr(feature = "cli", arg(long, value_parser = super::named::<OptimizerKind>))]
+    pub dense_optimizer: Option<OptimizerKind>,
+    /// Step size of a network's dense parameters [default: that of the rows, or of --dense-optimizer]
+    #[cfg_attr(feature = "cli", arg(long))]
+    pub dense_learning_rate: Option<f64>,
     /// How a given step size falls: constant, inverse-sqrt, inverse, power [default: constant]
     #[cfg_attr(feature = "cli", arg(long, value_parser = super::named::<Schedule>))]
     pub schedule: Option<Schedule>,
@@ -202,6 +208,8 @@ impl ModelFlags {
             dim: heads.then_some(self.dim.unwrap_or(learner.dim)),
             learning_rate: Some(rate),
             optimizer: if auto { None } else { Some(kind) },
+            dense_optimizer: self.dense_optimizer,
+            dense_learning_rate: self.dense_learning_rate,
             schedule: Some(self.schedule.unwrap_or(given.schedule)),
             power_t: Some(self.power_t.unwrap_or(given.power_t)),
             initial_t: Some(self.initial_t.unwrap_or(given.initial_t)),
@@ -247,6 +255,13 @@ impl ModelFlags {
         }
         if !self.fields.is_empty() {
             return Err(refuse("fields", "are what a network takes: [network] says which"));
+        }
+        let dense = [
+            ("dense-optimizer", self.dense_optimizer.is_some()),
+            ("dense-learning-rate", self.dense_learning_rate.is_some()),
+        ];
+        if let Some((option, _)) = dense.into_iter().find(|(_, given)| *given) {
+            return Err(refuse(option, "has an effect on a network only: a head has no dense parameters"));
         }
         if self.batch.is_some_and(|batch| batch != 1) {
             return Err(refuse("batch", "has an effect on a network only: heads learn each record at once"));

@@ -6,6 +6,7 @@ use crate::field::{FieldKind as DeclaredKind, FieldOptions, Fields};
 use crate::learner::{Learning, NetworkOptions};
 use crate::model::Loss;
 use crate::model::network::{FieldKind, Network, NetworkError, System};
+use crate::optim::OptimizerOptions;
 use std::sync::Arc;
 
 /// Most records that are learned together.
@@ -75,8 +76,20 @@ impl ModelFlags {
         let Learning::Given(optimizer) = self.clone().with_defaults().learning()? else {
             return Err(refuse("learning-rate", "a network has no auto: give a rate, or leave it out"));
         };
-        let options = NetworkOptions { batch, seed: self.seed.unwrap_or_default(), optimizer };
+        let dense = self.dense(optimizer)?;
+        let options = NetworkOptions { batch, seed: self.seed.unwrap_or_default(), rows: optimizer, dense };
         Ok(NetworkConfig { network, fields: Arc::new(fields), options })
+    }
+
+    /// What moves the dense parameters: as the rows, but for what is said otherwise.
+    fn dense(&self, rows: OptimizerOptions) -> Result<OptimizerOptions, ConfigError> {
+        let kind = self.dense_optimizer.unwrap_or(rows.kind);
+        let rate = if self.dense_optimizer.is_some() { kind.default_rate() } else { rows.rate };
+        let rate = self.dense_learning_rate.unwrap_or(rate);
+        if !(rate > 0.0 && rate.is_finite()) {
+            return Err(refuse("dense-learning-rate", format!("expected a number above 0, got {rate}")));
+        }
+        Ok(OptimizerOptions { kind, rate, ..rows })
     }
 
     /// Options of heads, which a network does not have.

@@ -9,6 +9,8 @@
 //! them give the same bits. This is the only module with `unsafe`.
 
 mod arena;
+#[cfg(feature = "network")]
+mod environment;
 mod exact;
 mod gather;
 mod isa;
@@ -25,6 +27,8 @@ mod sort;
 mod tree;
 
 pub(crate) use arena::{Arena, HeldCells, HeldRows, MOST_SHARES, ROWS_PER_CHUNK, RowShape, Share};
+#[cfg(feature = "network")]
+pub(crate) use environment::set_default;
 pub use exact::{exp_f64, ln_1p_f64, ln_f64};
 pub use gather::{Features, gather_sum};
 pub use isa::Isa;

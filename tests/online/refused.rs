@@ -65,6 +65,8 @@ fn mistakes_in_a_network_s_file_are_named() {
         let line = scene.fails("train in -q --config bad.toml");
         assert!(line.contains(expected), "{to}: {line}");
     }
+    let line = scene.fails("train in -q --dense-optimizer sgd");
+    assert!(line.contains("--dense-optimizer: has an effect on a network only"), "{line}");
     let line = scene.fails("train in -q --batch 4");
     assert!(line.contains("--batch: has an effect on a network only"), "{line}");
     scene.file("dot.toml", DOT);
@@ -142,7 +144,7 @@ fn no_finite_input_stores_what_is_not_finite() {
     scene.file("in", &records);
     for name in ["multitask-id", "multitask-cohort", "multitask-mixture", "flexi"] {
         let folder = format!("model-{name}");
-        let records = if name == "flexi" { crate::streams::liked(100) + &huge() } else { records.clone() };
+        let records = if name == "flexi" { rated(100) + &huge() } else { records.clone() };
         scene.file("in", records);
         train(&scene, name, &format!("-m {folder} -p out --summary summary.json"));
         let learned = crate::support::learned(&scene.path(&folder));

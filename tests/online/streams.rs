@@ -60,14 +60,6 @@ pub(crate) fn asked(count: usize) -> String {
     }))
 }
 
-/// Yes or no, from all features together.
-pub(crate) fn liked(count: usize) -> String {
-    let all = ratings(count, 3).into_iter().enumerate();
-    lines(all.map(|(id, (user, item, rating))| {
-        json!({"id": id.to_string(), "label": i32::from(rating >= 4.0), "features": features(user, item)})
-    }))
-}
-
 /// Candidates shown to users, who take those of their own kind; histories of different lengths, the first of them empty.
 pub(crate) fn shown(count: usize) -> String {
     let mut dice = Dice(9);
@@ -80,14 +72,14 @@ pub(crate) fn shown(count: usize) -> String {
         let history: &mut Vec<u64> = &mut histories[user as usize];
         let past = history.iter().rev().take(8).map(|&post| {
             let mut item = item(post);
-            item["actions"] = json!(["click"]);
+            item["actions"] = json!(["liked"]);
             item
         });
         let past: Vec<Value> = past.collect();
         let candidates = shown.iter().enumerate().map(|(at, &post)| {
             let mut item = item(post);
             if at != 1 {
-                item["actions"] = json!({"click": i32::from(takes(post))});
+                item["actions"] = json!({"rated": i32::from(takes(post))});
             }
             item
         });

@@ -36,6 +36,8 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    #[cfg(feature = "network")]
+    flexihash::model::network::prefer_one_thread();
     let Cli { command, log } = Cli::parse();
     let is_service = match &command {
         Command::Train(train) => train.is_service(),

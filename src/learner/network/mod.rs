@@ -34,8 +34,10 @@ pub struct NetworkOptions {
     pub batch: usize,
     /// Seed of initial values and of dropout.
     pub seed: u64,
-    /// What moves table rows and dense parameters; its schedule counts records.
-    pub optimizer: OptimizerOptions,
+    /// What moves table rows; its schedule counts records.
+    pub rows: OptimizerOptions,
+    /// What moves dense parameters.
+    pub dense: OptimizerOptions,
 }
 
 /// A network, its tables and how its fields are found.
@@ -69,10 +71,10 @@ impl NetworkArm {
         fields: &Fields,
         options: NetworkOptions,
     ) -> Result<Self, LearnerError> {
-        let NetworkOptions { seed, optimizer, .. } = options;
-        let head = NetworkHead::new(network, HeadOptions { seed, optimizer })?;
+        let NetworkOptions { seed, rows, dense, .. } = options;
+        let head = NetworkHead::new(network, HeadOptions { seed, optimizer: dense })?;
         let bindings = Bindings::new(&head, fields)?;
-        let rule = Vectors::new(optimizer);
+        let rule = Vectors::new(rows);
         let table = |(index, shape): (usize, &crate::field::TableShape)| {
             let options = TableOptions {
                 rows: shape.rows() as u64,
@@ -149,7 +151,7 @@ impl NetworkArm {
             return Ok((Passed { layout, predictions, targets: Targets::default(), watched }, 0));
         }
         let targets = self.bindings.targets(rows, &layout);
-        let rate = self.options.optimizer.rate_at(self.head.examples() as f64);
+        let rate = self.options.rows.rate_at(self.head.examples() as f64);
         let learned = self.head.learn(&inputs, &targets)?;
         let dropped = match learned.step {
             Step::Taken(gradients) => self.scatter(&gradients, rate),

@@ -21,9 +21,9 @@
 //! and of the system's exp and ln: the same from run to run and across [`NetworkHead::restore`] on one kind of processor, not on
 //! all. A step that f32 cannot hold is dropped whole and counted, so no finite input ever stores a parameter that is not finite.
 //!
-//! *Speed.* A pass costs some microseconds an operation whatever the batch, so batches pay (`benches/network.rs`). Set
-//! `RAYON_NUM_THREADS`, to any number: where it is unset, candle (0.11) reads `/proc/cpuinfo` at every matrix product, which
-//! makes a small batch five times as slow.
+//! *Speed.* A pass costs some microseconds an operation whatever the batch, so batches pay (`benches/network.rs`); a network that is
+//! no more than a few products can be [written out](ByHand). Call [`prefer_one_thread`] first thing: where `RAYON_NUM_THREADS` is
+//! unset, candle (0.11) reads `/proc/cpuinfo` at every matrix product, which makes a small batch five times as slow.
 
 mod blocks;
 mod by_hand;
@@ -70,6 +70,12 @@ pub use {candle_core, candle_nn};
 use candle_core::Tensor;
 use std::fmt;
 use std::sync::Arc;
+
+/// Lets candle compute with one thread, unless `RAYON_NUM_THREADS` says otherwise: batches of an online learner are too small for more.
+/// To be called before the program has a second thread; `false`: it has one, or the system does not say, and nothing was done.
+pub fn prefer_one_thread() -> bool {
+    crate::kernel::set_default("RAYON_NUM_THREADS", "1")
+}
 
 /// What comes out of a network.
 #[derive(Debug, Clone, PartialEq, Eq)]
