@@ -8,7 +8,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 /// Prediction lines by id: how often each record was answered.
-fn answers(topic: &str) -> BTreeMap<String, usize> {
+pub(super) fn answers(topic: &str) -> BTreeMap<String, usize> {
     let mut count = BTreeMap::new();
     for message in broker().read(topic) {
         *count.entry(message.key.unwrap()).or_default() += 1;
@@ -24,14 +24,14 @@ fn record(partition: i32, n: usize) -> String {
     )
 }
 
-fn send(topic: &str, range: std::ops::Range<usize>) {
+pub(super) fn send(topic: &str, range: std::ops::Range<usize>) {
     for partition in 0..4 {
         let lines: Vec<String> = range.clone().map(|n| record(partition, n)).collect();
         broker().send(topic, partition, lines.iter().map(String::as_bytes));
     }
 }
 
-fn start(scene: &Scene, line: &str, log: &str) -> Child {
+pub(super) fn start(scene: &Scene, line: &str, log: &str) -> Child {
     let log = std::fs::File::create(scene.path(log)).unwrap();
     let mut command = scene.flexihash(line.split_whitespace());
     command.env("FLEXIHASH_LOG", "info").stderr(Stdio::from(log)).spawn().unwrap()
@@ -46,7 +46,7 @@ fn committed(group: &str, topic: &str, expected: i64) {
     }
 }
 
-fn stop(child: &mut Child, scene: &Scene, log: &str) {
+pub(super) fn stop(child: &mut Child, scene: &Scene, log: &str) {
     signal(child, "TERM");
     let status = wait(child, Duration::from_secs(30));
     let said = scene.text(log);

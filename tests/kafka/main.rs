@@ -8,6 +8,7 @@ mod support;
 mod commit;
 mod gaps;
 mod group;
+mod networks;
 mod records;
 mod seen;
 mod trouble;
