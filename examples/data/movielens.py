@@ -13,8 +13,8 @@ ml100k-tasks.jsonl   the same with three labels, {"liked": rating >= 4, "loved":
 ml100k-ranker.jsonl  {"id", "features": {"user": {"id"}, "history": [...], "candidates": [...]}}: the last 20 items that the
                      user rated, oldest first, and in an order of chance the one rated next and 19 others, drawn uniformly
                      from the items that the user has not rated yet. Of an item: "post" its id, "author" its genres,
-                     "surface" its age, 0 to 15; in the history what the user thought of it, among candidates whether it
-                     is the one, as "actions".
+                     "surface" its age, 0 to 14. "actions": "rated", with what the user thought of it; of the other
+                     candidates none.
 """
 import json
 import pathlib
@@ -111,10 +111,10 @@ def ranker(_, items, ratings):
                 others.add(name)
                 drawn.append(name)
         drawn.insert(below(len(drawn) + 1), item)
-        candidates = [{**shown[name], "actions": ["rated"] if name == item else []} for name in drawn]
+        taken = ["rated", *(opinion for opinion, holds in opinions(rating).items() if holds)]
+        candidates = [{**shown[name], "actions": taken if name == item else []} for name in drawn]
         features = {"user": {"id": user}, "history": list(history[user]), "candidates": candidates}
         yield {"id": str(number), "features": features}
-        taken = [opinion for opinion, holds in opinions(rating).items() if holds]
         history[user].append({**shown[item], "actions": taken})
         rated[user].add(item)
 

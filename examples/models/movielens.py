@@ -213,8 +213,7 @@ def rankings(runs, wanted):
     for record, predicted in zip(lines(runs.data / RANKED), predictions, strict=True):
         candidates = record["features"]["candidates"]
         place = [bool(candidate["actions"]) for candidate in candidates].index(True)
-        scores = [next(iter(score.values())) if isinstance(score, dict) else score for score in predicted]
-        ours.append(gain(scores, place))
+        ours.append(gain([score["rated"] for score in predicted], place))
         theirs.append(gain([rated[candidate["post"]] for candidate in candidates], place))
         rated[candidates[place]["post"]] += 1
     mean, rival = (math.fsum(gains) / len(gains) for gains in (ours, theirs))
