@@ -1,7 +1,7 @@
 #!/bin/sh
 # How fast are we beside the peers, on the same streams and the same cores, at comparable losses?
 #
-#   benches/peers/run.sh [STAGE...]     default: all, in this order; about ten minutes on two cores, and the builds
+#   benches/peers/run.sh [STAGE...]     default: all, in this order; about a quarter of an hour on two cores, and the builds
 #
 #   setup       the peers from PyPI into target/peers/venv, the streams, the release binary, the embedding's bench
 #   losses      every learner once; stops if ours is more than 1 % above a peer's, or differs between one core and two
