@@ -30,12 +30,11 @@ HISTORY, OTHERS = 20, 19
 RANGES = [0, 5, 10, 20, 50, 100, 200]
 
 
-def wheel():
+def wheel(folder):
     """The package's bytes are all that is wanted of it: nothing of it is installed or run."""
-    folder = pathlib.Path(tempfile.mkdtemp())
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder, "recbole==1.2.1"]
     subprocess.run(command, check=True)
-    return next(folder.glob("*.whl"))
+    return next(pathlib.Path(folder).glob("*.whl"))
 
 
 def tables(path):
@@ -127,7 +126,8 @@ def main():
         sys.exit(__doc__)
     folder = pathlib.Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    data = tables(sys.argv[2] if len(sys.argv) == 3 else wheel())
+    with tempfile.TemporaryDirectory() as fetched:
+        data = tables(sys.argv[2] if len(sys.argv) == 3 else wheel(fetched))
     for name, stream in STREAMS.items():
         # Renamed once whole: what is there is complete.
         part = folder / f"{name}.part"
