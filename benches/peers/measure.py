@@ -1,19 +1,19 @@
 #!/usr/bin/env python3
 """Losses, then times in turn: one stage of run.sh, its figures as FOLDER/STAGE.json for report.py.
 
-    python3 measure.py losses|times|embedding|kernels FLEXIHASH FOLDER ROUNDS
+    python3 measure.py losses|times|movielens|embedding|kernels FLEXIHASH FOLDER ROUNDS
 
 Whole processes are timed, start to exit, all on the same two cores. What Python takes to start a peer is not the peer's
 work: the imports of Python's own learners are left out, and Vowpal Wabbit's start is timed each round, on an empty
 stream, and subtracted. Loss of each program: every record predicted, then learned.
 """
-import filecmp, json, os, pathlib, re, subprocess, sys, time
+import filecmp, json, os, pathlib, re, subprocess, sys, time, tomllib
 
 STAGE, BINARY, FOLDER, ROUNDS = sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3]), int(sys.argv[4])
 HERE = pathlib.Path(__file__).parent
 VW = [sys.executable, "-m", "vowpalwabbit", "--loss_function", "logistic", "-d"]
 CORES = sorted(os.sched_getaffinity(0))[:2]
-RIVER = 20_000  # of the flights stream's records: it takes its time
+RIVER = 20_000  # of the flights stream's records, and torch of MovieLens': they take their time
 # Of the processor time used in a round: where others took more, rounds are added, twice as many at most.
 QUIET = 0.05
 # The pages of the C library's allocator, where the system gives large ones on request (`madvise`).
@@ -122,6 +122,23 @@ def spent():
     return busy, ours.user + ours.system + ours.children_user + ours.children_system
 
 
+def movielens():
+    """The models of examples/models beside River's and torch's, record by record or in the same batches."""
+    models = HERE.parent.parent / "examples" / "models"
+    batch = tomllib.loads((models / "multitask-id.toml").read_text()).get("batch", 1)
+    learn = lambda name, stream, *numbers: lambda: json.loads(
+        run([sys.executable, HERE / "movielens_learners.py", name, FOLDER / stream, *map(str, numbers)])[1])
+    works = {"River BiasedMF": learn("river", "ml100k.jsonl", 10**9),
+             "ours, dot-bias": ours("--config", models / "dot-bias.toml", path="ml100k.jsonl"),
+             "ours, dot-bias, 1 core": ours("--config", models / "dot-bias.toml", cores=1, path="ml100k.jsonl"),
+             "torch, multitask, 1 thread": learn("torch", "ml100k-tasks.jsonl", RIVER, batch, 1),
+             "torch, multitask, 2 threads": learn("torch", "ml100k-tasks.jsonl", RIVER, batch, 2),
+             "ours, multitask-id": ours("--config", models / "multitask-id.toml", path="ml100k-tasks.jsonl")}
+    for work in works.values():
+        work()  # warms up
+    return {"batch": batch, **in_turn(works)}
+
+
 def bench(part, pages="4 KiB"):
     """Milliseconds a batch: medians over many batches, after some that are not counted."""
     command = ["cargo", "bench", "-q", "--locked", "--bench", "embedding", "--", f"only={part}", FOLDER / "dicts.jsonl"]
@@ -143,5 +160,5 @@ def kernels():
 
 
 load = os.getloadavg()[0]
-found = {"losses": losses, "times": times, "embedding": embedding, "kernels": kernels}[STAGE]()
+found = {"losses": losses, "times": times, "movielens": movielens, "embedding": embedding, "kernels": kernels}[STAGE]()
 (FOLDER / f"{STAGE}.json").write_text(json.dumps({"load": load, **found}, indent=1))

@@ -75,6 +75,19 @@ def streams(figures):
     return rows
 
 
+def recommenders(stage):
+    figures = stage["figures"]
+    spent = {name: [run["seconds"] / run["records"] for run in runs] for name, runs in figures.items()}
+    shown = lambda name, loss: f"{1 / statistics.median(spent[name]):,.0f}/s, {loss} {figures[name][0]['loss']:.4f}"
+    beside = lambda work, peer, mine, loss, goal=None: Row(
+        work, peer, shown(peer, loss), shown(mine, loss), ratio(spent[peer], spent[mine]), goal)
+    dot, many = "`dot-bias.toml`", f"`multitask-id.toml`, batches of {stage['batch']}"
+    return [beside(f"{dot}, 2 cores", "River BiasedMF", "ours, dot-bias", "squared", 10),
+            beside(f"{dot}, **1 core**", "River BiasedMF", "ours, dot-bias, 1 core", "squared"),
+            beside(f"{many}, 2 cores", "torch, multitask, 1 thread", "ours, multitask-id", "logloss", 2),
+            beside(f"{many}, 2 cores", "torch, multitask, 2 threads", "ours, multitask-id", "logloss", 2)]
+
+
 def batches(figures):
     theirs = [{**one, **two} for one, two in zip(figures["torch, 1 thread"], figures["torch, 2 threads"], strict=True)]
     rows = []
@@ -124,12 +137,17 @@ def machine():
 
 
 def main():
-    names = ["times", "embedding", *(["kernels"] if (FOLDER / "kernels.json").exists() else [])]
+    optional = lambda name: [name] if (FOLDER / f"{name}.json").exists() else []
+    names = ["times", *optional("movielens"), "embedding", *optional("kernels")]
     found = {name: stage(name) for name in names}
     table = lambda rows: ["| work | beside | goal | peer | ours | ratio | |", "|---|---|---|---|---|---|---|",
                           *[row.line() for row in rows], ""]
     parts = [streams(found["times"]["figures"]), batches(found["embedding"]["figures"])]
-    kernels = table(limits(found["kernels"]["figures"])) if "kernels" in found else ["Not measured in this run: `run.sh kernels`."]
+    unmeasured = lambda name: [f"Not measured in this run: `run.sh {name}`.", ""]
+    if "movielens" in found:
+        parts.append(recommenders(found["movielens"]))
+    models = table(parts[2]) if "movielens" in found else unmeasured("movielens")
+    kernels = table(limits(found["kernels"]["figures"])) if "kernels" in found else unmeasured("kernels")
     start = statistics.median(run["start"] for run in found["times"]["figures"]["Vowpal Wabbit --json"])
     loads = "; ".join(f"{name}: {stage['load']:.2f} before, the {len(stage['others'])} quietest of {stage['rounds']} rounds, others "
                       f"took {max(stage['others']):.0%} of the processor time at most" for name, stage in found.items())
@@ -142,6 +160,8 @@ def main():
         f"not on PyPI: {FWUMIOUS:,.0f}/s were published beside {VW_BESIDE_IT:,}/s of Vowpal Wabbit `--json`, and are scaled by what "
         "the latter reaches here.", "",
         "![ratios](chart.svg)", "", "## Streams", "", *table(parts[0]),
+        "## Recommenders on MovieLens-100k", "",
+        "The configs of `examples/models`; torch learns the first 20,000 records. `examples/models/movielens.py` prints how well they predict.", "", *models,
         "## Dicts to vectors and back", "",
         "One batch of 4,096 dicts, 20,636 features, again and again; table of 2^20 rows.", "", *table(parts[1]),
         "## Kernels beside the memory's own limit", "",

@@ -1,11 +1,12 @@
 #!/bin/sh
 # How fast are we beside the peers, on the same streams and the same cores, at comparable losses?
 #
-#   benches/peers/run.sh [STAGE...]     default: all, in this order; about ten minutes on two cores, and the builds
+#   benches/peers/run.sh [STAGE...]     default: all, in this order; about a quarter of an hour on two cores, and the builds
 #
 #   setup       the peers from PyPI into target/peers/venv, the streams, the release binary, the embedding's bench
 #   losses      every learner once; stops if ours is more than 1 % above a peer's, or differs between one core and two
 #   times       whole streams, all programs in turn, ROUNDS times after a warm-up
+#   movielens   recommender and multi-task estimator beside River's and torch's on MovieLens-100k, ROUNDS times; may be left out
 #   embedding   dicts to vectors and back, ours and torch's in turn, ROUNDS times
 #   kernels     our kernels and the memory's limit in turn, in pages of 4 KiB and 2 MiB; may be left out
 #   report      RESULTS.md and chart.svg beside this file
@@ -31,19 +32,20 @@ setup() {
     # Its dependencies are an extension to be compiled and a retired name of scikit-learn: torch_embedding.py stands in.
     "$python" -m pip install --quiet --no-deps flexi-hash-embedding==0.0.3
     "$python" benches/peers/streams.py fixtures/flights.jsonl.zst "$peers"
+    "$python" examples/data/movielens.py "$peers"
     "$python" benches/peers/dicts.py "$peers/dicts.jsonl"
 }
 
-[ $# -gt 0 ] || set -- setup losses times embedding kernels report
+[ $# -gt 0 ] || set -- setup losses times movielens embedding kernels report
 for stage; do
     case "$stage" in
     setup) setup ;;
-    losses | times | embedding | kernels)
+    losses | times | movielens | embedding | kernels)
         "$python" benches/peers/measure.py "$stage" "$folder/release/flexihash" "$peers" "${ROUNDS:-5}"
         ;;
     report) "$python" benches/peers/report.py "$peers" ;;
     *)
-        echo "run.sh: $stage: expected setup, losses, times, embedding, kernels or report" >&2
+        echo "run.sh: $stage: expected setup, losses, times, movielens, embedding, kernels or report" >&2
         exit 2
         ;;
     esac
