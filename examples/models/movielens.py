@@ -67,12 +67,17 @@ class Runs:
         self.binary, self.data, self.found = binary, data, {}
 
     def config(self, system, stream):
-        return self.predictions(system, ["--config", HERE / f"{system}.toml"], stream)
+        watch = ["--watch", "mixture_probs"] if system == "multitask-mixture" else []
+        return self.predictions(system, ["--config", HERE / f"{system}.toml", *watch], stream)
+
+    def path(self, name):
+        """Where its prediction lines are, in the order of the stream."""
+        return self.data / f"{name.replace(' ', '-').replace(',', '')}.predictions.jsonl"
 
     def predictions(self, name, flags, stream):
         """One prediction for each record of the stream, in its order."""
         if name not in self.found:
-            path = self.data / f"{name.replace(' ', '-').replace(',', '')}.predictions.jsonl"
+            path = self.path(name)
             print(f"{name} ...", file=sys.stderr)
             subprocess.run([self.binary, "train", "--quiet", "--predictions", path, *flags, self.data / stream], check=True)
             self.found[name] = in_order(self.data / stream, path)
@@ -160,11 +165,7 @@ def mixture(runs, records):
     yield Row("multitask-id", metric, f"{of_new('multitask-id'):.4f}")
     yield at_most("multitask-mixture", metric, of_new("multitask-mixture"), of_new(RIVAL), "id lookup alone")
     metric, goal = f"weight of id lookup by ratings so far, from {', '.join(map(str, RANGES))} on", "rises"
-    weights = weights_of_id_lookup(runs, records)
-    if weights is None:
-        yield Row("multitask-mixture", metric, "no figure", goal, False)
-        return
-    means = mean_by_range(weights, before)
+    means = mean_by_range(weights_of_id_lookup(runs), before)
     yield Row("multitask-mixture", metric, " ".join(f"{mean:.3f}" for mean in means), goal, rises(means))
 
 
@@ -184,18 +185,9 @@ def rises(means):
     return means[-1] > means[0] and sum(pairs) > 0
 
 
-# --- How the engine tells the weights of the mixture is still open: this function alone knows. ---------------------------
-def weights_of_id_lookup(runs, records):
-    """The weight that each record's user had for the id lookup; None if the engine did not tell.
-
-    Read from DATA/multitask-mixture.weights.json, an object from a record's id to [weight of id lookup, of cohorts].
-    """
-    path = runs.data / "multitask-mixture.weights.json"
-    if not path.exists():
-        return None
-    weights = json.loads(path.read_text())
-    return [weights[record["id"]][0] for record in records]
-# -------------------------------------------------------------------------------------------------------------------------
+def weights_of_id_lookup(runs):
+    """The weight that each record's user had for the id lookup, beside that of the cohorts."""
+    return [line["watched"]["mixture_probs"][0] for line in lines(runs.path("multitask-mixture"))]
 
 
 def gain(scores, place):

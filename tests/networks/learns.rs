@@ -54,7 +54,6 @@ fn a_ranker_learns_what_a_history_says_about_candidates() {
         item_hashes: 1,
         author_hashes: 2,
         actions: names(2),
-        history_actions: Vec::new(),
         surfaces: 3,
         hidden: 16,
     };

@@ -56,7 +56,6 @@ pub(crate) fn ranker() -> Box<dyn Network> {
         item_hashes: 2,
         author_hashes: 1,
         actions: names(2),
-        history_actions: Vec::new(),
         surfaces: 3,
         hidden: 4,
     };

@@ -72,14 +72,14 @@ pub(crate) fn shown(count: usize) -> String {
         let history: &mut Vec<u64> = &mut histories[user as usize];
         let past = history.iter().rev().take(8).map(|&post| {
             let mut item = item(post);
-            item["actions"] = json!(["liked"]);
+            item["actions"] = json!(["rated", "liked"]);
             item
         });
         let past: Vec<Value> = past.collect();
         let candidates = shown.iter().enumerate().map(|(at, &post)| {
             let mut item = item(post);
             if at != 1 {
-                item["actions"] = json!({"rated": i32::from(takes(post))});
+                item["actions"] = json!({"rated": i32::from(takes(post)), "liked": i32::from(takes(post))});
             }
             item
         });

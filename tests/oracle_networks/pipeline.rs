@@ -219,7 +219,6 @@ fn check_ranker(case: &Case) {
         item_hashes: case.num_item_hashes,
         author_hashes: case.num_author_hashes,
         actions: (0..case.num_actions).map(|action| action.to_string()).collect(),
-        history_actions: Vec::new(),
         surfaces: case.surfaces(),
         hidden: 5,
     };

@@ -26,10 +26,8 @@ pub struct RankerOptions {
     pub item_hashes: usize,
     /// Rows of an author.
     pub author_hashes: usize,
-    /// Names of the actions that are predicted.
+    /// Names of the actions.
     pub actions: Vec<String>,
-    /// Names of the actions in the history; empty: the same.
-    pub history_actions: Vec<String>,
     /// Product surfaces.
     pub surfaces: u32,
     /// Units of the layer before the outputs.
@@ -45,16 +43,9 @@ impl Default for RankerOptions {
             item_hashes: 2,
             author_hashes: 2,
             actions: (0..19).map(|action| format!("action_{action}")).collect(),
-            history_actions: Vec::new(),
             surfaces: 16,
             hidden: 64,
         }
-    }
-}
-
-impl RankerOptions {
-    fn history_actions(&self) -> usize {
-        if self.history_actions.is_empty() { self.actions.len() } else { self.history_actions.len() }
     }
 }
 
@@ -84,7 +75,7 @@ impl Ranker {
             return Err(NetworkError::Option { name: "actions".into(), expected: "at least 1", got: 0.0 });
         }
         let RankerOptions { dim, item_hashes, author_hashes, surfaces, .. } = options;
-        let (actions, hashes) = (options.history_actions(), options.user_hashes);
+        let (actions, hashes) = (options.actions.len(), options.user_hashes);
         Ok(Self {
             user: UserReduce { prefix: "block_user.".into(), hashes, dim },
             history: HistoryReduce {
@@ -152,7 +143,7 @@ impl Network for Ranker {
         let options = &self.options;
         let rows = |hashes| FieldKind::Stacked { hashes, dim: options.dim };
         let surface = FieldKind::Category { count: options.surfaces };
-        let actions = FieldKind::Numbers { width: options.history_actions() };
+        let actions = FieldKind::Numbers { width: options.actions.len() };
         vec![
             Field::of_record("user", rows(options.user_hashes)),
             Field::of_item("history_posts", HISTORY, rows(options.item_hashes)),
