@@ -101,6 +101,15 @@ impl Reader {
         self.parser.options().labels
     }
 
+    /// The hash of declared fields; none of a model that takes all features.
+    #[cfg(feature = "network")]
+    pub(super) fn fields(&self) -> Option<&FieldHasher> {
+        match &self.hasher {
+            Hasher::Features(_) => None,
+            Hasher::Fields(hasher) => Some(hasher),
+        }
+    }
+
     /// Reads a record into `encoded` as one more of it; on an error `encoded` is as before.
     pub(super) fn read(
         &self,

@@ -22,12 +22,16 @@ mod encode;
 mod learn;
 mod model;
 mod read;
+#[cfg(feature = "network")]
+mod recommend;
 mod summary;
 mod team;
 mod work;
 mod write;
 
-pub use model::{Model, ModelError, Scored};
+pub use model::{Model, ModelError, RecordError, Scored};
+#[cfg(feature = "network")]
+pub use recommend::{Asking, Catalogue, RecommendError, Recommended};
 pub use summary::{Summary, TaskSummary};
 
 use crate::checkpoint::{CheckpointError, Writer};

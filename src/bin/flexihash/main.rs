@@ -9,6 +9,8 @@ mod kafka;
 mod log;
 mod predict;
 mod progress;
+#[cfg(feature = "network")]
+mod recommend;
 mod report;
 mod stop;
 mod train;
@@ -33,6 +35,8 @@ enum Command {
     Predict(Box<predict::Predict>),
     Embed(embed::Embed),
     Inspect(inspect::Inspect),
+    #[cfg(feature = "network")]
+    Recommend(recommend::Recommend),
 }
 
 fn main() -> ExitCode {
@@ -42,7 +46,7 @@ fn main() -> ExitCode {
     let is_service = match &command {
         Command::Train(train) => train.is_service(),
         Command::Predict(predict) => predict.is_service(),
-        Command::Embed(_) | Command::Inspect(_) => false,
+        _ => false,
     };
     // The client says the same of a cluster that is away over and over.
     log.begin(if is_service { "info,librdkafka=warn" } else { "warn" });
@@ -52,6 +56,8 @@ fn main() -> ExitCode {
         Command::Predict(predict) => predict.run(),
         Command::Embed(embed) => embed.run(),
         Command::Inspect(inspect) => inspect.run(),
+        #[cfg(feature = "network")]
+        Command::Recommend(recommend) => recommend.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -12,6 +12,7 @@
 
 mod bind;
 mod inputs;
+mod retrieve;
 
 use super::{
     Counters, LabelShape, Learner, LearnerError, LearnerOptions, LearnerState, Mode, Outcome, Outcomes,

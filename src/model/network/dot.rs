@@ -2,7 +2,7 @@
 
 use super::{
     ByHand, Field, FieldKind, Initial, Inputs, Network, NetworkError, Objective, OutputLoss, Outputs,
-    Parameter, Pass, Reduction, Values,
+    Parameter, Pass, Reduction, Retrieval, Values,
 };
 use candle_core::{D, Tensor};
 use serde::{Deserialize, Serialize};
@@ -113,6 +113,18 @@ impl Network for Dot {
 
     fn objective(&self) -> Objective {
         self.options.objective
+    }
+
+    fn retrieval(&self) -> Option<Retrieval> {
+        let biased = |name| self.options.biases.then_some(name);
+        Some(Retrieval {
+            user: "user_id",
+            item: "item_id",
+            user_bias: biased("user_bias"),
+            item_bias: biased("item_bias"),
+            bias: biased("bias"),
+            share: self.share(),
+        })
     }
 
     fn by_hand(&self) -> Option<&dyn ByHand> {

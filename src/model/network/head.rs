@@ -153,6 +153,11 @@ impl<N: Network> NetworkHead<N> {
         self.examples
     }
 
+    /// The weights of a dense parameter, row-major; none of a name that there is not.
+    pub fn parameter(&self, name: &str) -> Option<Vec<f32>> {
+        self.dense.weights_of(name)
+    }
+
     /// Batches whose step was not finite and was dropped.
     pub fn dropped_steps(&self) -> u64 {
         self.dropped_steps

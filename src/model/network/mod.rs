@@ -86,6 +86,23 @@ pub struct Outputs {
     pub list: Option<String>,
 }
 
+/// An output that is share² · user · item + share · (user bias + item bias) + bias.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Retrieval {
+    /// The field of the user's vector.
+    pub user: &'static str,
+    /// The field of the item's vector.
+    pub item: &'static str,
+    /// The field of the user's bias, one float.
+    pub user_bias: Option<&'static str>,
+    /// The field of the item's bias.
+    pub item_bias: Option<&'static str>,
+    /// The parameter of the bias of all, one float.
+    pub bias: Option<&'static str>,
+    /// What each looked-up row counts in a vector.
+    pub share: f32,
+}
+
 /// A prediction function of fields and dense parameters.
 ///
 /// Implementations hold options only: whatever changes while learning is among the parameters, in the table or in the
@@ -121,6 +138,12 @@ pub trait Network: fmt::Debug + Send + Sync {
         self.objective().of(outputs, targets, weights)
     }
 
+    /// How the output is a dot product of something of a user and something of an item, by which items can be
+    /// [retrieved](crate::retrieve); none by default.
+    fn retrieval(&self) -> Option<Retrieval> {
+        None
+    }
+
     /// One number for a record, or an item, from its predictions `[names]`, by which it is ranked when the model serves;
     /// none by default. It plays no part in learning.
     fn value(&self, predictions: &[f32]) -> Option<f32> {
@@ -154,6 +177,9 @@ macro_rules! forward_to_content {
                 weights: &Tensor,
             ) -> Result<Tensor, NetworkError> {
                 (**self).loss(outputs, targets, weights)
+            }
+            fn retrieval(&self) -> Option<Retrieval> {
+                (**self).retrieval()
             }
             fn by_hand(&self) -> Option<&dyn ByHand> {
                 (**self).by_hand()

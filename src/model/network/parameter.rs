@@ -131,6 +131,12 @@ impl Dense {
         self.states.iter().map(|state| self.optimizer.weights(state)).collect()
     }
 
+    /// The weights of one.
+    pub(super) fn weights_of(&self, name: &str) -> Option<Vec<f32>> {
+        let place = self.declared.iter().position(|parameter| parameter.name == name)?;
+        self.states.get(place).map(|state| self.optimizer.weights(state))
+    }
+
     /// The gradients of all parameters, in the order they were declared.
     pub(super) fn gradients(&self, store: &GradStore) -> Result<Vec<Vec<f32>>, NetworkError> {
         let tensors = self.tensors()?;

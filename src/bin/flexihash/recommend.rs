@@ -1,0 +1,121 @@
+//! `flexihash recommend`: for each record the best of known items.
+
+use crate::error::{CommandError, usage};
+use crate::{inputs, predict, stop};
+use flexihash::engine::{Asking, Catalogue, Model};
+use flexihash::record::{Fetch, RecordBatch, Source};
+use flexihash::sink::LinesSink;
+use flexihash::source::{LinesOptions, LinesSource};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+/// Find the best items for a user, of a list of ids, by a dot-product model
+#[derive(Debug, clap::Args)]
+pub(crate) struct Recommend {
+    /// JSON lines that say who asks, as records to be predicted do: files or - for standard input [default: - when piped]
+    input: Vec<PathBuf>,
+    /// Folder of the model
+    #[arg(long, short = 'm', value_name = "DIR")]
+    model: PathBuf,
+    /// Ids of the items, one a line
+    #[arg(long, value_name = "FILE")]
+    items: PathBuf,
+    /// How many items a record gets
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 10)]
+    top: usize,
+    /// Lines of recommendations to a file
+    #[arg(long, short = 'o', value_name = "PATH", default_value = "-")]
+    output: PathBuf,
+}
+
+/// One line of output.
+#[derive(Serialize)]
+struct Line<'a> {
+    id: &'a RawValue,
+    items: Vec<Item<'a>>,
+}
+
+#[derive(Serialize)]
+struct Item<'a> {
+    item: &'a str,
+    prediction: f32,
+}
+
+impl Recommend {
+    pub(crate) fn run(self) -> Result<(), CommandError> {
+        let stop = stop::on_signal()?;
+        if self.top == 0 {
+            return Err(usage("--top: expected at least 1"));
+        }
+        let inputs = inputs::or_stdin(self.input.clone())?;
+        inputs::check_outputs(&inputs, [&Some(self.output.clone())], None)?;
+        let mut source = LinesSource::open(&inputs, LinesOptions::default())?;
+        let model = predict::load(&self.model)?.for_prediction();
+        let catalogue = catalogue(&model, &self.items)?;
+        let mut output = LinesSink::open(&self.output, 0)?;
+        let (mut records, mut asking, mut number, mut bad) = (RecordBatch::default(), Asking::default(), 0, 0_u64);
+        while !stop.load(Ordering::Relaxed) {
+            match source.fetch(&mut records)? {
+                Fetch::End | Fetch::Lost => break,
+                Fetch::Idle => continue,
+                Fetch::Drain => source.release()?, // nothing is under way
+                Fetch::Records => {
+                    let mut lines = Vec::new();
+                    for record in records.iter() {
+                        let (source, line) = (record.source, record.at.lines + 1);
+                        if let Err(reason) = self.answer(&model, &catalogue, (record.bytes, number), &mut asking, &mut lines) {
+                            tracing::warn!("{source}, line {line}: {reason}");
+                            bad += 1;
+                        } else {
+                            number += 1;
+                        }
+                    }
+                    output.write(&lines)?;
+                }
+            }
+        }
+        output.sync()?;
+        if bad > 0 {
+            tracing::warn!(bad, "bad records have no recommendations");
+        }
+        Ok(())
+    }
+
+    fn answer(
+        &self,
+        model: &Model,
+        catalogue: &Catalogue,
+        (record, number): (&[u8], u64),
+        asking: &mut Asking,
+        lines: &mut Vec<u8>,
+    ) -> Result<(), String> {
+        let best = model.recommend(record, catalogue, self.top, asking).map_err(|error| error.to_string())?;
+        let item = |best: &flexihash::engine::Recommended| {
+            let item = catalogue.ids().get(best.item).map_or("", String::as_str);
+            Item { item, prediction: best.prediction }
+        };
+        let id = match asking.id() {
+            Some(id) => String::from_utf8_lossy(id).into_owned(),
+            None => number.to_string(),
+        };
+        let id = RawValue::from_string(id).map_err(|error| error.to_string())?;
+        let line = Line { id: &id, items: best.iter().map(item).collect() };
+        serde_json::to_writer(&mut *lines, &line).map_err(|error| error.to_string())?;
+        lines.push(b'\n');
+        Ok(())
+    }
+}
+
+/// Ids from a file: one a line, as they are, or as a JSON string.
+fn catalogue(model: &Model, path: &Path) -> Result<Catalogue, CommandError> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path).map_err(|error| usage(format!("{shown}: {error}")))?;
+    let id = |line: &str| serde_json::from_str::<String>(line).unwrap_or_else(|_| line.to_owned());
+    let ids: Vec<String> = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(id).collect();
+    if ids.is_empty() {
+        return Err(usage(format!("{shown}: expected the ids of items, one a line, found none")));
+    }
+    model.catalogue(ids).map_err(|error| usage(format!("{shown}: {error}")))
+}
