@@ -1,5 +1,7 @@
-//! The `flexihash` command: train, predict, embed, inspect. One file a command, on the library's public API only.
+//! The `flexihash` command: train, predict, embed, inspect, collisions. One file a command, on the library's public API only.
 
+mod chart;
+mod collisions;
 mod embed;
 mod error;
 mod inputs;
@@ -33,6 +35,7 @@ enum Command {
     Predict(Box<predict::Predict>),
     Embed(embed::Embed),
     Inspect(inspect::Inspect),
+    Collisions(collisions::Collisions),
 }
 
 fn main() -> ExitCode {
@@ -40,7 +43,7 @@ fn main() -> ExitCode {
     let is_service = match &command {
         Command::Train(train) => train.is_service(),
         Command::Predict(predict) => predict.is_service(),
-        Command::Embed(_) | Command::Inspect(_) => false,
+        Command::Embed(_) | Command::Inspect(_) | Command::Collisions(_) => false,
     };
     // The client says the same of a cluster that is away over and over.
     log.begin(if is_service { "info,librdkafka=warn" } else { "warn" });
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Command::Predict(predict) => predict.run(),
         Command::Embed(embed) => embed.run(),
         Command::Inspect(inspect) => inspect.run(),
+        Command::Collisions(collisions) => collisions.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
