@@ -45,6 +45,7 @@
 //! | a model of your own that wants fixed-size vectors of feature dicts | [`FlexiHashEmbedding`]; `examples/embed_dicts.rs`, and `examples/embed_network.rs` with candle |
 //! | a network to be trained online, its dense part on candle | `model::network::NetworkHead` over a published system or a `model::network::Network` of your own |
 //! | records whose parts are different inputs of a model | [`field::Fields`] and [`field::FieldEncoder`] |
+//! | vectors of known items, and a query | [`retrieve::ItemVectors`]: the best, exactly |
 //! | so many ids, and a table to be sized for them | [`collision`] |
 //! | hashed batches already, or other wiring | [`Learner`] on a [`batch::Batch`] |
 //!
@@ -86,6 +87,7 @@ pub mod embedding;
 
 // learning
 pub mod model;
+pub mod retrieve;
 pub mod learner;
 
 // out
