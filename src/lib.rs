@@ -47,6 +47,8 @@
 //! | a network of your own, trained so | `Model::of_network` over a `model::network::Network`; `examples/custom_model.rs` |
 //! | the dense part of a network alone, on rows of your own | `model::network::NetworkHead` |
 //! | records whose parts are different inputs of a model | [`field::Fields`] and [`field::FieldEncoder`] |
+//! | vectors of known items, and a query | [`retrieve::ItemVectors`]: the best, exactly |
+//! | so many ids, and a table to be sized for them | [`collision`] |
 //! | hashed batches already, or other wiring | [`Learner`] on a [`batch::Batch`] |
 //!
 //! [`Model`], [`Learner`] and all records, options and summaries are `Send`; what is shared by threads (parser, hasher,
@@ -78,6 +80,7 @@ pub mod source;
 pub mod parse;
 pub mod hash;
 pub mod field;
+pub mod collision;
 
 // state
 pub mod optim;
@@ -86,6 +89,7 @@ pub mod embedding;
 
 // learning
 pub mod model;
+pub mod retrieve;
 pub mod learner;
 
 // out

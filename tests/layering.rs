@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 const DOORS: &[(&str, &[&str])] = &[
     ("clap", &["bin", "config"]),
     ("indicatif", &["bin"]),
+    ("plotters", &["bin"]), // bin/flexihash/chart.rs
     ("tracing_subscriber", &["bin"]),
     ("signal_hook", &["bin"]),
     ("safetensors", &["checkpoint"]),

@@ -23,7 +23,9 @@ pub struct Catalogue {
 #[derive(Debug, thiserror::Error)]
 pub enum RecommendError {
     /// A model whose score is no dot product.
-    #[error("this model does not rank items by vectors: a network of kind \"dot\" does (examples/models/dot.toml)")]
+    #[error(
+        "this model does not rank items by vectors: a network of kind \"dot\" does (examples/models/dot.toml)"
+    )]
     NotByVectors,
     /// An id that the items' hash cannot take.
     #[error("item {number}: expected an integer id for this hash, found {id:?}")]
@@ -123,9 +125,10 @@ impl Model {
         let own = retrieval.share * retrieval.user_bias.and_then(|field| first(of(field))).unwrap_or(0.0);
         let own = own + retrieval.bias.and_then(|name| first(learner.parameter(name))).unwrap_or(0.0);
         let best = vectors.best(&query, n)?.into_iter().flatten();
-        Ok(best.map(|hit| Recommended { item: hit.index, prediction: learner.linked(hit.score + own) }).collect())
+        Ok(best
+            .map(|hit| Recommended { item: hit.index, prediction: learner.linked(hit.score + own) })
+            .collect())
     }
-
 }
 
 fn first(vector: Option<Vec<f32>>) -> Option<f32> {

@@ -9,6 +9,7 @@
 //! them give the same bits. This is the only module with `unsafe`.
 
 mod arena;
+mod dot;
 #[cfg(feature = "network")]
 mod environment;
 mod exact;
@@ -27,6 +28,7 @@ mod sort;
 mod tree;
 
 pub(crate) use arena::{Arena, HeldCells, HeldRows, MOST_SHARES, ROWS_PER_CHUNK, RowShape, Share};
+pub use dot::{DOT_LANES, DotBlock, dot_rows};
 #[cfg(feature = "network")]
 pub(crate) use environment::set_default;
 pub use exact::{exp_f64, ln_1p_f64, ln_f64};

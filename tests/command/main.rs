@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "test data need not be durable")]
 
 mod bad_input;
+mod collisions;
 mod config;
 mod embed;
 mod input;

@@ -6,6 +6,7 @@
 mod batches;
 mod gradients;
 mod learns;
+mod recommends;
 mod refused;
 mod streams;
 #[path = "../support/mod.rs"]

@@ -1,5 +1,7 @@
-//! The `flexihash` command: train, predict, embed, inspect. One file a command, on the library's public API only.
+//! The `flexihash` command: train, predict, embed, inspect, collisions. One file a command, on the library's public API only.
 
+mod chart;
+mod collisions;
 mod embed;
 mod error;
 mod inputs;
@@ -35,6 +37,7 @@ enum Command {
     Predict(Box<predict::Predict>),
     Embed(embed::Embed),
     Inspect(inspect::Inspect),
+    Collisions(collisions::Collisions),
     #[cfg(feature = "network")]
     Recommend(recommend::Recommend),
 }
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Command::Predict(predict) => predict.run(),
         Command::Embed(embed) => embed.run(),
         Command::Inspect(inspect) => inspect.run(),
+        Command::Collisions(collisions) => collisions.run(),
         #[cfg(feature = "network")]
         Command::Recommend(recommend) => recommend.run(),
     };

@@ -2,7 +2,7 @@
 
 use crate::error::{CommandError, usage};
 use crate::{inputs, predict, stop};
-use flexihash::engine::{Asking, Catalogue, Model};
+use flexihash::engine::{Asking, Catalogue, Model, Recommended};
 use flexihash::record::{Fetch, RecordBatch, Source};
 use flexihash::sink::LinesSink;
 use flexihash::source::{LinesOptions, LinesSource};
@@ -43,6 +43,16 @@ struct Item<'a> {
     prediction: f32,
 }
 
+/// Answers records one by one.
+struct Recommender {
+    model: Model,
+    catalogue: Catalogue,
+    top: usize,
+    asking: Asking,
+    /// Number of the next good record, for those without an id.
+    number: u64,
+}
+
 impl Recommend {
     pub(crate) fn run(self) -> Result<(), CommandError> {
         let stop = stop::on_signal()?;
@@ -54,8 +64,10 @@ impl Recommend {
         let mut source = LinesSource::open(&inputs, LinesOptions::default())?;
         let model = predict::load(&self.model)?.for_prediction();
         let catalogue = catalogue(&model, &self.items)?;
+        let asking = Asking::default();
+        let mut recommender = Recommender { model, catalogue, top: self.top, asking, number: 0 };
         let mut output = LinesSink::open(&self.output, 0)?;
-        let (mut records, mut asking, mut number, mut bad) = (RecordBatch::default(), Asking::default(), 0, 0_u64);
+        let (mut records, mut bad) = (RecordBatch::default(), 0_u64);
         while !stop.load(Ordering::Relaxed) {
             match source.fetch(&mut records)? {
                 Fetch::End | Fetch::Lost => break,
@@ -64,12 +76,9 @@ impl Recommend {
                 Fetch::Records => {
                     let mut lines = Vec::new();
                     for record in records.iter() {
-                        let (source, line) = (record.source, record.at.lines + 1);
-                        if let Err(reason) = self.answer(&model, &catalogue, (record.bytes, number), &mut asking, &mut lines) {
-                            tracing::warn!("{source}, line {line}: {reason}");
+                        if let Err(reason) = recommender.answer(record.bytes, &mut lines) {
+                            tracing::warn!("{}, line {}: {reason}", record.source, record.at.lines + 1);
                             bad += 1;
-                        } else {
-                            number += 1;
                         }
                     }
                     output.write(&lines)?;
@@ -82,28 +91,26 @@ impl Recommend {
         }
         Ok(())
     }
+}
 
-    fn answer(
-        &self,
-        model: &Model,
-        catalogue: &Catalogue,
-        (record, number): (&[u8], u64),
-        asking: &mut Asking,
-        lines: &mut Vec<u8>,
-    ) -> Result<(), String> {
-        let best = model.recommend(record, catalogue, self.top, asking).map_err(|error| error.to_string())?;
-        let item = |best: &flexihash::engine::Recommended| {
+impl Recommender {
+    /// Appends the answer to a record to `lines`, or says why there is none.
+    fn answer(&mut self, record: &[u8], lines: &mut Vec<u8>) -> Result<(), String> {
+        let Self { model, catalogue, top, asking, number } = self;
+        let best = model.recommend(record, catalogue, *top, asking).map_err(|error| error.to_string())?;
+        let item = |best: &Recommended| {
             let item = catalogue.ids().get(best.item).map_or("", String::as_str);
             Item { item, prediction: best.prediction }
         };
         let id = match asking.id() {
-            Some(id) => String::from_utf8_lossy(id).into_owned(),
+            Some(id) => String::from_utf8_lossy(id).replace(['\n', '\r'], " "),
             None => number.to_string(),
         };
         let id = RawValue::from_string(id).map_err(|error| error.to_string())?;
         let line = Line { id: &id, items: best.iter().map(item).collect() };
         serde_json::to_writer(&mut *lines, &line).map_err(|error| error.to_string())?;
         lines.push(b'\n');
+        *number += 1;
         Ok(())
     }
 }

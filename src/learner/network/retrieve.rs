@@ -19,7 +19,8 @@ impl Learner {
         let (_, table) = network.tables.get(network.bindings.fields.get(place)?.table?)?;
         let mut stripes = StripeSet::default();
         features.iter().for_each(|(slot, _)| stripes.insert(table.stripe_of(*slot)));
-        let (mut lease, mut vector) = (table.lease(stripes), vec![0.0; table.options().width / network.rule.floats()]);
+        let (mut lease, mut vector) =
+            (table.lease(stripes), vec![0.0; table.options().width / network.rule.floats()]);
         for &(slot, value) in features {
             network.rule.add_to(lease.row(slot), value, &mut vector);
         }
