@@ -54,7 +54,11 @@ impl Trial {
             let items = record["features"]["candidates"].as_array();
             let of = |of: &Value| outputs.names.iter().map(|name| of[name].as_f64()).collect::<Vec<_>>();
             match (items, &record["label"]) {
-                (Some(items), _) => labels.extend(items.iter().flat_map(|item| of(&item["actions"]))),
+                (Some(items), _) => labels.extend(items.iter().flat_map(|item| match &item["actions"] {
+                    Value::Null => of(&Value::Null),
+                    // Where some of an item's labels are said, the others are 0.
+                    said => of(said).into_iter().map(|label| label.or(Some(0.0))).collect(),
+                })),
                 (None, Value::Object(_)) => labels.extend(of(&record["label"])),
                 (None, label) => labels.push(label.as_f64()),
             }
