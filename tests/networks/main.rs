@@ -36,6 +36,7 @@ pub(crate) fn estimator(representation: Representation, hashed_features: bool) -
         item_features: 2,
         cross_features: 2,
         hashed_features,
+        mixing_dropout: Mixture::DROPOUT_RATE,
         user_value_weights: vec![0.5, 2.0],
     };
     Box::new(MultiTaskEstimator::new(options).unwrap())

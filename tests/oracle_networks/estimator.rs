@@ -32,6 +32,7 @@ struct Config {
     item_id_embedding_dim: usize,
     item_features_size: usize,
     cross_features_size: usize,
+    mixing_dropout: Mixture::DROPOUT_RATE,
     user_value_weights: Vec<f32>,
     cohort_table_size: Option<usize>,
     cohort_lookup_dropout_rate: Option<f64>,

@@ -142,6 +142,9 @@ pub(super) struct Use {
     row: usize,
 }
 
+/// Looks up to which each holds its own stripe alone: to hold a set of them costs as much as to take a few.
+const FEW: usize = 8;
+
 /// All of a field, in the order of records.
 #[derive(Debug, Default)]
 pub(super) struct Uses {
@@ -205,6 +208,17 @@ impl Uses {
 
     /// Adds what is looked up to `sums`, in the shape of the field.
     fn gather(&self, table: &Table, rule: &Vectors, sums: &mut [f32]) {
+        if self.uses.len() <= FEW {
+            let mut row = vec![0.0; table.options().width];
+            for used in &self.uses {
+                let stripe = table.single(table.stripe_of(used.slot));
+                if let (Some(mut stripe), Some(sum)) = (stripe, sums.get_mut(used.at..used.at + self.dim)) {
+                    stripe.copy(used.slot, &mut row, &mut []);
+                    rule.add_to(&row, used.x, sum);
+                }
+            }
+            return;
+        }
         let (mut lease, places) = self.lease(table, |lease, slot| lease.place(slot));
         let rows = lease.rows();
         places.iter().for_each(|&place| rows.prefetch(place));
@@ -229,22 +243,33 @@ impl Uses {
         (gradients, rate): (&[f32], f64),
         moved: &mut Vec<f32>,
     ) -> u64 {
+        moved.resize(table.options().width, 0.0);
+        let mut dropped = 0;
+        let mut step = #[inline(always)]
+        |row: &mut [f32], used: &Use| {
+            let Some(gradient) = gradients.get(used.at..used.at + self.dim) else { return };
+            if rule.step(row, gradient, (used.x, rate), moved) {
+                row.copy_from_slice(moved);
+            } else {
+                dropped += 1;
+            }
+        };
+        if self.uses.len() <= FEW {
+            for used in &self.uses {
+                if let Some(mut stripe) = table.single(table.stripe_of(used.slot)) {
+                    step(stripe.row_mut(used.slot).0, used);
+                }
+            }
+            return dropped;
+        }
         let (mut lease, places) = self.lease(table, |lease, slot| lease.place_mut(slot));
         let mut rows = lease.rows();
         places.iter().for_each(|&place| rows.prefetch(place));
-        moved.resize(table.options().width, 0.0);
-        let mut dropped = 0;
         Isa::best().run(
             #[inline(always)]
             || {
                 for (used, &place) in self.uses.iter().zip(&places) {
-                    let Some(gradient) = gradients.get(used.at..used.at + self.dim) else { continue };
-                    let row = rows.row_mut(place);
-                    if rule.step(row, gradient, (used.x, rate), moved) {
-                        row.copy_from_slice(moved);
-                    } else {
-                        dropped += 1;
-                    }
+                    step(rows.row_mut(place), used);
                 }
             },
         );

@@ -102,12 +102,13 @@ impl UserRepresentation for Cohort {
 pub struct Mixture {
     parts: [Box<dyn UserRepresentation>; 2],
     features: FieldKind,
+    dropout: f64,
 }
 
 impl Mixture {
     /// The layer whose units are dropped.
     pub const DROPOUT: &str = "mixture_layer.1";
-    /// The rate of that.
+    /// The rate of that, unless told otherwise.
     pub const DROPOUT_RATE: f64 = 0.8;
 
     /// A mixture for users with such `features`: numbers, or a sum of table rows. In the reference the parts are an [`IdLookup`](super::IdLookup) and a
@@ -118,7 +119,16 @@ impl Mixture {
     pub fn new(parts: [Box<dyn UserRepresentation>; 2], features: FieldKind) -> Result<Self, NetworkError> {
         let [expected, got] = [parts[0].dim(), parts[1].dim()];
         super::field::expect_len("vectors of the second part of a mixture", expected, got)?;
-        Ok(Self { parts, features })
+        Ok(Self { parts, features, dropout: Self::DROPOUT_RATE })
+    }
+
+    /// The same with another rate of dropout.
+    ///
+    /// # Errors
+    /// A rate outside [0, 1).
+    pub fn with_dropout(self, dropout: f64) -> Result<Self, NetworkError> {
+        check_rate(Self::DROPOUT, dropout)?;
+        Ok(Self { dropout, ..self })
     }
 }
 
@@ -136,7 +146,7 @@ impl UserRepresentation for Mixture {
     }
     fn forward(&self, pass: &mut Pass<'_>) -> Result<Tensor, NetworkError> {
         let weights = pass.linear("mixture_layer.0")?.forward(&pass.field("user_features")?)?;
-        let weights = pass.dropout(Self::DROPOUT, &weights, Self::DROPOUT_RATE)?.relu()?;
+        let weights = pass.dropout(Self::DROPOUT, &weights, self.dropout)?.relu()?;
         let weights = candle_nn::ops::softmax(&weights, D::Minus1)?;
         pass.watch("mixture_probs", &weights);
         let first = self.parts[0].forward(pass)?.broadcast_mul(&weights.narrow(1, 0, 1)?)?;

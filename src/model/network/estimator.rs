@@ -54,6 +54,8 @@ pub struct EstimatorOptions {
     pub cross_features: usize,
     /// Whether those numbers are sums of table rows, that is of hashed features of any kind, and are learned too.
     pub hashed_features: bool,
+    /// Dropout of the layer that weighs the parts of a mixture, in [0, 1). The reference has 0.8.
+    pub mixing_dropout: f64,
     /// What each task is worth when the model serves; empty: nothing is combined.
     pub user_value_weights: Vec<f32>,
 }
@@ -69,6 +71,7 @@ impl Default for EstimatorOptions {
             item_features: 16,
             cross_features: 16,
             hashed_features: false,
+            mixing_dropout: Mixture::DROPOUT_RATE,
             user_value_weights: Vec::new(),
         }
     }
@@ -89,7 +92,8 @@ impl EstimatorOptions {
             Representation::Cohort(options) => Box::new(Cohort::new(options, features, dim)?),
             Representation::Mixture(options) => {
                 let cohort = Cohort::new(options, features, dim)?;
-                Box::new(Mixture::new([Box::new(IdLookup { dim }), Box::new(cohort)], features)?)
+                let mixture = Mixture::new([Box::new(IdLookup { dim }), Box::new(cohort)], features)?;
+                Box::new(mixture.with_dropout(self.mixing_dropout)?)
             }
         })
     }

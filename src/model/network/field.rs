@@ -203,7 +203,7 @@ impl Inputs {
                 let name = format!("items of {name:?}");
                 return Err(NetworkError::Option { name, expected: "at least 1", got: 0.0 });
             }
-            expect_len(&format!("mask of {name:?}"), self.rows * items.count, items.mask.len())?;
+            expect_len(format_args!("mask of {name:?}"), self.rows * items.count, items.mask.len())?;
         }
         fields.iter().zip(&self.fields).try_for_each(|(field, values)| self.check_field(lists, field, values))
     }
@@ -221,7 +221,7 @@ impl Inputs {
             (_, Values::Floats(_)) => {}
             _ => return Err(mismatch(field, values)),
         }
-        expect_len(&format!("field {:?}", field.name), expected, values.len())
+        expect_len(format_args!("field {:?}", field.name), expected, values.len())
     }
 }
 
@@ -229,6 +229,11 @@ fn mismatch(field: &Field, values: &Values) -> NetworkError {
     NetworkError::Kind { name: field.name.clone(), expected: field.kind.name(), got: values.name() }
 }
 
-pub(super) fn expect_len(name: &str, expected: usize, got: usize) -> Result<(), NetworkError> {
-    if got == expected { Ok(()) } else { Err(NetworkError::Length { name: name.to_owned(), expected, got }) }
+/// `name` is written out only where the lengths differ.
+pub(super) fn expect_len(
+    name: impl std::fmt::Display,
+    expected: usize,
+    got: usize,
+) -> Result<(), NetworkError> {
+    if got == expected { Ok(()) } else { Err(NetworkError::Length { name: name.to_string(), expected, got }) }
 }

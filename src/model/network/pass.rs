@@ -144,7 +144,7 @@ impl<'a> Pass<'a> {
         self.asked_to_drop = true;
         let Phase::Train(masks) = &mut self.phase else { return Ok(units.clone()) };
         let keep = masks.keep(layer, rate, units.elem_count());
-        expect_len(&format!("dropout mask of {layer:?}"), units.elem_count(), keep.len())?;
+        expect_len(format_args!("dropout mask of {layer:?}"), units.elem_count(), keep.len())?;
         let scale = (1.0 / (1.0 - rate)) as f32;
         let scales: Vec<f32> = keep.iter().map(|keep| if *keep { scale } else { 0.0 }).collect();
         Ok(units.mul(&Tensor::from_vec(scales, units.dims(), &Device::Cpu)?)?)
