@@ -1,6 +1,6 @@
 //! Question: what does the dense part of a network cost a record, predicted and learned, by the size of its batch?
-//! Data: random rows and features, seed 7; the rows are neither looked up nor moved here. Rival: the same dot product without
-//! biases by hand, which says what autograd costs where there is next to nothing to differentiate.
+//! Data: random rows and features, seed 7; the rows are neither looked up nor moved here. Rivals: the dot product by candle's graph
+//! rather than written out, and bare arithmetic, which says what the head itself costs.
 #![allow(missing_docs, clippy::unwrap_used, reason = "a bench")]
 
 use divan::Bencher;
@@ -47,6 +47,33 @@ fn bench<N: Network>(bencher: Bencher<'_, '_>, network: N, rows: usize) {
     let mut learn = || head.learn(&inputs, &targets).unwrap();
     assert!(matches!(learn().step, Step::Taken(_)));
     bencher.counter(ItemsCount::new(rows)).bench_local(learn);
+}
+
+/// A network by candle's graph, though it may be written out.
+#[derive(Debug)]
+struct Graph<N>(N);
+
+impl<N: Network> Network for Graph<N> {
+    fn fields(&self) -> Vec<Field> {
+        self.0.fields()
+    }
+    fn parameters(&self) -> Vec<Parameter> {
+        self.0.parameters()
+    }
+    fn outputs(&self) -> Outputs {
+        self.0.outputs()
+    }
+    fn objective(&self) -> Objective {
+        self.0.objective()
+    }
+    fn forward(&self, pass: &mut Pass<'_>) -> Result<candle_core::Tensor, NetworkError> {
+        self.0.forward(pass)
+    }
+}
+
+#[divan::bench(args = BATCHES)]
+fn dot_by_graph(bencher: Bencher<'_, '_>, rows: usize) {
+    bench(bencher, Graph(Dot::new(DotOptions::default()).unwrap()), rows);
 }
 
 #[divan::bench(args = BATCHES)]

@@ -245,8 +245,7 @@ impl Uses {
     ) -> u64 {
         moved.resize(table.options().width, 0.0);
         let mut dropped = 0;
-        let mut step = #[inline(always)]
-        |row: &mut [f32], used: &Use| {
+        let mut step = |row: &mut [f32], used: &Use| {
             let Some(gradient) = gradients.get(used.at..used.at + self.dim) else { return };
             if rule.step(row, gradient, (used.x, rate), moved) {
                 row.copy_from_slice(moved);
