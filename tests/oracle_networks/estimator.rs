@@ -32,7 +32,6 @@ struct Config {
     item_id_embedding_dim: usize,
     item_features_size: usize,
     cross_features_size: usize,
-    mixing_dropout: Mixture::DROPOUT_RATE,
     user_value_weights: Vec<f32>,
     cohort_table_size: Option<usize>,
     cohort_lookup_dropout_rate: Option<f64>,
@@ -163,6 +162,7 @@ impl Case {
             item_features: config.item_features_size,
             cross_features: config.cross_features_size,
             hashed_features: false,
+            mixing_dropout: Mixture::DROPOUT_RATE,
             user_value_weights: config.user_value_weights.clone(),
         }
     }

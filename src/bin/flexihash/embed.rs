@@ -8,13 +8,12 @@ use flexihash::engine::Model;
 use flexihash::example::LabelRange;
 use flexihash::hash::{Encoder, EncoderScratch, FeatureHasher, HashOptions};
 use flexihash::parse::{ParseOptions, Parser};
-use flexihash::record::{Fetch, RecordBatch, Source};
+use flexihash::record::RecordBatch;
 use flexihash::sink::LinesSink;
 use flexihash::source::{LinesOptions, LinesSource};
 use std::fs::File;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
 
 /// Turn records into fixed-size vectors
 #[derive(Debug, clap::Args)]
@@ -108,15 +107,11 @@ impl Embed {
         let mut rows = self.rows()?;
         let mut source = LinesSource::open(&inputs, LinesOptions::default())?;
         let mut output = Output::open(&self.output, rows.dim())?;
-        let (mut records, mut batch, mut bad) = (RecordBatch::default(), Batch::default(), 0_u64);
-        while !stop.load(Ordering::Relaxed) {
-            match source.fetch(&mut records)? {
-                Fetch::End | Fetch::Lost => break,
-                Fetch::Idle => continue,
-                Fetch::Drain => source.release()?, // nothing is under way
-                Fetch::Records => bad += embed_batch(&mut rows, &records, &mut batch, &mut output)?,
-            }
-        }
+        let (mut batch, mut bad) = (Batch::default(), 0_u64);
+        inputs::each_batch(&mut source, &stop, |records| {
+            bad += embed_batch(&mut rows, records, &mut batch, &mut output)?;
+            Ok(())
+        })?;
         output.finish()?;
         if bad > 0 {
             tracing::warn!(bad, "bad records have no vector");

@@ -2,8 +2,10 @@
 
 use crate::error::{CommandError, usage};
 use flexihash::hash::HashKey;
+use flexihash::record::{Fetch, RecordBatch, Source};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The environment variable that may hold the hash key.
 const KEY_VARIABLE: &str = "FLEXIHASH_HASH_KEY";
@@ -17,6 +19,24 @@ pub(crate) fn or_stdin(inputs: Vec<PathBuf>) -> Result<Vec<PathBuf>, CommandErro
         return Err(usage("no input: name files of JSON lines, or pipe them in"));
     }
     Ok(vec![PathBuf::from("-")])
+}
+
+/// Reads `source` to its end, or until `stop` is set, and hands each batch to `take`: for commands that answer records as they come.
+pub(crate) fn each_batch(
+    source: &mut dyn Source,
+    stop: &AtomicBool,
+    mut take: impl FnMut(&RecordBatch) -> Result<(), CommandError>,
+) -> Result<(), CommandError> {
+    let mut records = RecordBatch::default();
+    while !stop.load(Ordering::Relaxed) {
+        match source.fetch(&mut records)? {
+            Fetch::End | Fetch::Lost => break,
+            Fetch::Idle => continue,
+            Fetch::Drain => source.release()?, // nothing is under way
+            Fetch::Records => take(&records)?,
+        }
+    }
+    Ok(())
 }
 
 /// The hash key from a file, else from the environment, if there is one. Never repeats what it read.

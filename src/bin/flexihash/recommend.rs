@@ -3,13 +3,11 @@
 use crate::error::{CommandError, usage};
 use crate::{inputs, predict, stop};
 use flexihash::engine::{Asking, Catalogue, Model, Recommended};
-use flexihash::record::{Fetch, RecordBatch, Source};
 use flexihash::sink::LinesSink;
 use flexihash::source::{LinesOptions, LinesSource};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
 
 /// Find the best items for a user, of a list of ids, by a dot-product model
 #[derive(Debug, clap::Args)]
@@ -67,24 +65,17 @@ impl Recommend {
         let asking = Asking::default();
         let mut recommender = Recommender { model, catalogue, top: self.top, asking, number: 0 };
         let mut output = LinesSink::open(&self.output, 0)?;
-        let (mut records, mut bad) = (RecordBatch::default(), 0_u64);
-        while !stop.load(Ordering::Relaxed) {
-            match source.fetch(&mut records)? {
-                Fetch::End | Fetch::Lost => break,
-                Fetch::Idle => continue,
-                Fetch::Drain => source.release()?, // nothing is under way
-                Fetch::Records => {
-                    let mut lines = Vec::new();
-                    for record in records.iter() {
-                        if let Err(reason) = recommender.answer(record.bytes, &mut lines) {
-                            tracing::warn!("{}, line {}: {reason}", record.source, record.at.lines + 1);
-                            bad += 1;
-                        }
-                    }
-                    output.write(&lines)?;
+        let mut bad = 0_u64;
+        inputs::each_batch(&mut source, &stop, |records| {
+            let mut lines = Vec::new();
+            for record in records.iter() {
+                if let Err(reason) = recommender.answer(record.bytes, &mut lines) {
+                    tracing::warn!("{}, line {}: {reason}", record.source, record.at.lines + 1);
+                    bad += 1;
                 }
             }
-        }
+            Ok(output.write(&lines)?)
+        })?;
         output.sync()?;
         if bad > 0 {
             tracing::warn!(bad, "bad records have no recommendations");
