@@ -106,7 +106,7 @@ pub struct ModelFlags {
     /// With --kafka: a message's headers are features, strings under this key
     #[cfg_attr(feature = "cli", arg(long, value_name = "KEY", help_heading = "Features"))]
     pub headers_as: Option<String>,
-    /// With [network] in --config: records learned together; predictions of a batch are made before any of it is learned [default: 1]
+    /// With a network (--config): records learned together; predictions of a batch are made before any of it is learned [default: 1]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub batch: Option<usize>,
     /// A network instead of a head: options of a [`System`](crate::model::network::System). In a config file only.
@@ -247,7 +247,7 @@ impl ModelFlags {
     /// The first option that is wrong, by name.
     pub fn resolve(&self) -> Result<ModelConfig, ConfigError> {
         #[cfg(feature = "network")]
-        if let Some(network) = self.network()? {
+        if let Some(network) = self.built_network()? {
             return self.resolve_network(network);
         }
         if self.network.is_some() {

@@ -31,7 +31,7 @@ impl ModelFlags {
     }
 
     /// The network that `[network]` names.
-    pub(super) fn network(&self) -> Result<Option<Arc<dyn Network>>, ConfigError> {
+    pub(super) fn built_network(&self) -> Result<Option<Arc<dyn Network>>, ConfigError> {
         let built = self.system()?.map(System::build).transpose();
         built.map_err(|error: NetworkError| refuse("network", error.to_string()))
     }
@@ -41,7 +41,7 @@ impl ModelFlags {
         if let Ok(Some(system)) = self.system() {
             self.network = serde_json::to_value(system).ok();
         }
-        match self.network() {
+        match self.built_network() {
             Ok(Some(network)) => self.with_defaults_of(&network),
             _ => self,
         }

@@ -15,7 +15,7 @@ pub struct RunFlags {
     /// Prediction lines to a file, or - for standard output
     #[cfg_attr(feature = "cli", arg(long, short = 'p', value_name = "PATH", help_heading = "Output"))]
     pub predictions: Option<PathBuf>,
-    /// With [network] in --config: what it computes under this name, with each prediction; may be given twice
+    /// With a network (--config): what it computes under this name, with each prediction; may be given twice
     #[cfg_attr(feature = "cli", arg(long, value_name = "NAME", help_heading = "Output"))]
     pub watch: Vec<String>,
     /// Bad records, with reason and place, as JSON lines

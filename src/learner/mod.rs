@@ -439,6 +439,26 @@ impl Learner {
         Ok(())
     }
 
+    /// Takes the records of `pieces` in order: predicts and learns them batch by batch, the first of which begins with the first
+    /// record and the last of which may be shorter. `outcomes` is replaced.
+    ///
+    /// # Errors
+    /// A model that is no network. What a network refuses in spite of having been tried out.
+    pub fn process_fields(
+        &mut self,
+        pieces: &[Piece<'_>],
+        mode: Mode,
+        outcomes: &mut Outcomes,
+    ) -> Result<(), LearnerError> {
+        #[cfg(feature = "network")]
+        return self.process_by_network(pieces, mode, outcomes);
+        #[cfg(not(feature = "network"))]
+        {
+            let _ = (pieces, mode, outcomes);
+            Err(LearnerError::Features)
+        }
+    }
+
     /// Why a record cannot be taken, as far as the record alone says: such a one changes nothing and is no part of a batch. Heads
     /// refuse by what came before, so only networks say something here.
     pub fn refused(&self, records: &Batch, row: usize, mode: Mode) -> Option<Rejection> {

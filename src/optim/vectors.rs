@@ -7,7 +7,7 @@
 use super::plain::{Adagrad, Adam, Ftrl, Optimizer, Sgd};
 use super::{Init, OptimizerKind, OptimizerOptions};
 
-/// How vectors are laid out and how they move; see the [module](self).
+/// How vectors are laid out, `[floats, dim]`, and how they move.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Vectors {
     options: OptimizerOptions,

@@ -247,12 +247,8 @@ impl Learner {
         Ok(self)
     }
 
-    /// Takes the records of `pieces` in order: predicts and learns them batch by batch, the first of which begins with the first
-    /// record and the last of which may be shorter. `outcomes` is replaced.
-    ///
-    /// # Errors
-    /// A model that is no network. What a network refuses in spite of having been tried out.
-    pub fn process_fields(
+    /// What [`Learner::process_fields`] does.
+    pub(super) fn process_by_network(
         &mut self,
         pieces: &[Piece<'_>],
         mode: Mode,
