@@ -161,4 +161,6 @@ def kernels():
 
 load = os.getloadavg()[0]
 found = {"losses": losses, "times": times, "movielens": movielens, "embedding": embedding, "kernels": kernels}[STAGE]()
-(FOLDER / f"{STAGE}.json").write_text(json.dumps({"load": load, **found}, indent=1))
+git = ["git", "-C", str(HERE), "describe", "--always", "--dirty=+", "--exclude=*"]
+commit = subprocess.run(git, capture_output=True, text=True).stdout.strip()
+(FOLDER / f"{STAGE}.json").write_text(json.dumps({"commit": commit, "load": load, **found}, indent=1))

@@ -5,7 +5,7 @@
 
 A ratio is the median over rounds of the peer's time / our time within the round: above 1 we are faster.
 """
-import datetime, importlib.metadata, json, pathlib, platform, re, statistics, subprocess, sys
+import datetime, importlib.metadata, json, pathlib, platform, re, statistics, sys
 from typing import NamedTuple, Optional
 
 from chart import chart
@@ -129,10 +129,8 @@ def limits(figures):
 
 def machine():
     cpu = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
-    git = ["git", "-C", str(HERE), "describe", "--always", "--dirty=+", "--exclude=*"]
-    commit = subprocess.run(git, capture_output=True, text=True).stdout.strip()
     versions = [f"{name} {importlib.metadata.version(name)}" for name in PACKAGES]
-    return (f"{cpu.group(1) if cpu else platform.processor()}, two cores, {datetime.date.today()}; flexihash {commit}, "
+    return (f"{cpu.group(1) if cpu else platform.processor()}, two cores, {datetime.date.today()}; "
             f"Python {platform.python_version()}, {', '.join(versions)}")
 
 
@@ -149,7 +147,7 @@ def main():
     models = table(parts[2]) if "movielens" in found else unmeasured("movielens")
     kernels = table(limits(found["kernels"]["figures"])) if "kernels" in found else unmeasured("kernels")
     start = statistics.median(run["start"] for run in found["times"]["figures"]["Vowpal Wabbit --json"])
-    loads = "; ".join(f"{name}: {stage['load']:.2f} before, the {len(stage['others'])} quietest of {stage['rounds']} rounds, others "
+    loads = "; ".join(f"{name} (flexihash {stage['commit']}): {stage['load']:.2f} before, the {len(stage['others'])} quietest of {stage['rounds']} rounds, others "
                       f"took {max(stage['others']):.0%} of the processor time at most" for name, stage in found.items())
     lines = [
         "# Beside the peers", "",
