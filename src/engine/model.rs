@@ -268,7 +268,8 @@ impl Model {
         Summary::of(self)
     }
 
-    /// Predicts a JSON record, then learns it if it has a label. A bad record changes nothing but the count.
+    /// Predicts a JSON record, then learns it if it has a label. A bad record changes nothing but the count. A network learns it by
+    /// itself, whatever the size of its batches in a stream.
     pub fn learn_json(&mut self, record: &[u8]) -> Result<Scored, RecordError> {
         let scored = self.encode_json(record).and_then(|()| self.process(Mode::Learn));
         self.skipped += u64::from(scored.is_err());

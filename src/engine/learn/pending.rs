@@ -41,6 +41,8 @@ pub(super) struct Place {
 struct Border {
     at: Place,
     good: u64,
+    /// The batch is not full.
+    short: bool,
 }
 
 /// Records since the last border.
@@ -109,13 +111,14 @@ impl Pending {
             }
             self.came += u64::from(good);
             if self.since.ends(good, length, self.size) {
-                self.borders.push_back(Border { at, good: self.came });
+                let short = self.since.good < self.size;
+                self.borders.push_back(Border { at, good: self.came, short });
                 self.since = Since::default();
             } else if self.since.good == 0 {
                 // A bad record behind a border need not wait for the next.
                 match self.borders.back_mut().filter(|border| border.at.work == at.work) {
                     Some(border) => border.at = at,
-                    None => self.borders.push_back(Border { at, good: self.came }),
+                    None => self.borders.push_back(Border { at, good: self.came, short: false }),
                 }
             }
         }
@@ -127,7 +130,7 @@ impl Pending {
         let rows = last.entries.iter().filter(|entry| matches!(entry, Entry::Row)).count();
         let work = self.first_number() + self.works.len() as u64 - 1;
         let at = Place { work, entry: last.entries.len(), row: rows };
-        self.borders.push_back(Border { at, good: self.came });
+        self.borders.push_back(Border { at, good: self.came, short: true });
         self.since = Since::default();
     }
 
@@ -142,14 +145,14 @@ impl Pending {
         Place { entry: self.next.entry + entries, row: self.next.row + rows, ..self.next }
     }
 
-    /// What a network learns next: whole batches of the first work, as many as there are up to `room` good records, or else one
-    /// that goes on in those behind it.
+    /// What a network learns next: whole batches of the first work, as many as there are up to `room` good records, or to one that is
+    /// not full; or else one that goes on in those behind it.
     pub(super) fn batches(&self, room: u64) -> Option<Place> {
         let own = self.borders.iter().take_while(|border| border.at.work == self.next.work);
         let mut best = None;
         for border in own {
             best = Some(border.at);
-            if border.good - self.learned >= room {
+            if border.short || border.good - self.learned >= room {
                 break;
             }
         }
@@ -242,5 +245,92 @@ impl Since {
             self.bytes += length;
         }
         self.good >= size || self.records >= MOST_RECORDS || self.bytes >= MOST_BYTES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Bad;
+    use crate::record::Position;
+
+    /// A work of these records: how long each is, and whether it is good.
+    fn work(records: &[(usize, bool)]) -> Work {
+        let mut work = Work::default();
+        let at = Position::default();
+        for &(length, good) in records {
+            work.records.push(&vec![b' '; length], length as u64, at, at);
+            work.entries.push(if good { Entry::Row } else { Entry::Bad(Bad::Parse, String::new()) });
+        }
+        work
+    }
+
+    /// How many good records each batch has that a network makes of `records`, which come in works of `sizes` in turn. A segment of
+    /// several batches is dealt into full ones from its start, as a learner does.
+    fn batches(records: &[(usize, bool)], sizes: &[usize], size: usize) -> Vec<usize> {
+        let (mut pending, mut finished, mut batches) = (Pending::new(Some(size)), Vec::new(), Vec::new());
+        let mut learn = |pending: &mut Pending| {
+            while let Some(end) = pending.batches(u64::MAX) {
+                let mut rows: usize = pending.spans(end).iter().map(|span| span.rows.len()).sum();
+                while rows > 0 {
+                    batches.push(rows.min(size));
+                    rows -= rows.min(size);
+                }
+                pending.advance(end, &mut finished);
+            }
+        };
+        let (mut rest, mut sizes) = (records, sizes.iter().cycle());
+        while !rest.is_empty() {
+            let (some, behind) = rest.split_at(rest.len().min(*sizes.next().unwrap()));
+            pending.push(work(some), |_, _| true);
+            learn(&mut pending);
+            rest = behind;
+        }
+        pending.end();
+        learn(&mut pending);
+        assert!(pending.works().is_empty() && pending.borders.is_empty());
+        batches
+    }
+
+    #[test]
+    fn borders_do_not_depend_on_where_works_begin() {
+        // Every third is bad; some are so long that a batch ends though it is not full.
+        let length = |index: usize| if index % 17 == 5 { MOST_BYTES as usize + 1 } else { 10 };
+        let records: Vec<_> = (0..60).map(|index| (length(index), index % 3 != 2)).collect();
+        let expected = batches(&records, &[1], 4);
+        assert_eq!(expected.iter().sum::<usize>(), 40);
+        assert!(expected.iter().any(|&batch| batch < 4) && expected.iter().all(|&batch| batch <= 4));
+        for sizes in [&[60][..], &[7], &[2, 30, 1], &[25, 35]] {
+            assert_eq!(batches(&records, sizes, 4), expected, "{sizes:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_forgotten_leaves_the_rest_in_its_order() {
+        let mut pending = Pending::new(Some(4));
+        let from = |source: &str, rows: usize| {
+            let mut work = work(&[]);
+            let at = Position::default();
+            work.records.reset(&source.into(), 0, at);
+            for _ in 0..rows {
+                work.records.push(b"{}", 2, at, at);
+                work.entries.push(Entry::Row);
+            }
+            work
+        };
+        for (source, rows) in [("a", 1), ("b", 1), ("a", 1)] {
+            pending.push(from(source, rows), |_, _| true);
+        }
+        assert_eq!(pending.batches(u64::MAX), None);
+        let mut dropped = Vec::new();
+        pending.forget(&["b".to_owned()], |_, _| true, &mut dropped);
+        assert_eq!((dropped.len(), pending.works().len()), (1, 2));
+        pending.push(from("a", 3), |_, _| true);
+        let end = pending.batches(u64::MAX).unwrap();
+        let rows: Vec<_> = pending.spans(end).into_iter().map(|span| span.rows).collect();
+        assert_eq!(rows, [0..1, 0..1, 0..2]);
+        let mut finished = Vec::new();
+        pending.advance(end, &mut finished);
+        assert_eq!((finished.len(), pending.works().len()), (2, 1));
     }
 }

@@ -324,9 +324,8 @@ impl Learner {
                     self.counters.records += u64::from(mode != Mode::Again);
                     Outcome::Scored { number, predictions: start..outcomes.predictions.len() }
                 }
-                (refused, passed) => {
-                    let watching = passed.as_ref().is_some_and(|passed| !passed.watched.is_empty());
-                    outcomes.watched.extend(watching.then(Watched::new));
+                (refused, _) => {
+                    outcomes.watched.extend((!network.watch.is_empty()).then(Watched::new));
                     Outcome::Rejected(refused.unwrap_or(Rejection::SingleLabel))
                 }
             };
