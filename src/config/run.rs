@@ -64,6 +64,9 @@ pub struct RunFlags {
     /// Stop with an error after more than so many bad records [default: unlimited]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N", help_heading = "Run"))]
     pub max_errors: Option<u64>,
+    /// With a network (--config): go on though one of its tasks or fields occurs in none of the first 1000 labelled records
+    #[cfg_attr(feature = "cli", arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Run"))]
+    pub allow_unseen: Option<bool>,
     /// Longest record in bytes; longer ones are bad records [default: 16777216]
     #[cfg_attr(feature = "cli", arg(long, value_name = "BYTES", help_heading = "Run"))]
     pub record_limit: Option<usize>,

@@ -71,11 +71,20 @@ pub struct EngineOptions {
     pub checkpoint_every: Vec<Every>,
     /// Bad records before the run stops with an error.
     pub max_errors: Option<u64>,
+    /// Go on though a task or a field of a network occurs in none of the first records of its life.
+    pub allow_unseen: bool,
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { task: Task::Train, threads: 1, learners: 1, checkpoint_every: Vec::new(), max_errors: None }
+        Self {
+            task: Task::Train,
+            threads: 1,
+            learners: 1,
+            checkpoint_every: Vec::new(),
+            max_errors: None,
+            allow_unseen: false,
+        }
     }
 }
 
@@ -129,6 +138,14 @@ pub enum EngineError {
         line: u64,
         /// Why it is bad.
         reason: String,
+    },
+    /// A task or a field of a network that does not occur.
+    #[error("after {examples} labelled records: {what} (--allow-unseen goes on)")]
+    Unseen {
+        /// Labelled records so far.
+        examples: u64,
+        /// What does not occur.
+        what: String,
     },
     /// Several learners of a network.
     #[error("--learners: a network has one learner, got {0}")]

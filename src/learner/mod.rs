@@ -459,6 +459,15 @@ impl Learner {
         }
     }
 
+    /// What a network was declared with that no record so far has had, in words; none of heads, which declare nothing. To be asked
+    /// after some records of a model's life.
+    pub fn unseen(&self) -> Option<String> {
+        #[cfg(feature = "network")]
+        return self.unseen_by_network();
+        #[cfg(not(feature = "network"))]
+        None
+    }
+
     /// Why a record cannot be taken, as far as the record alone says: such a one changes nothing and is no part of a batch. Heads
     /// refuse by what came before, so only networks say something here.
     pub fn refused(&self, records: &Batch, row: usize, mode: Mode) -> Option<Rejection> {

@@ -129,6 +129,34 @@ fn labels_in_the_wrong_place_make_bad_records() {
     assert!(scene.text("dead").contains("got one of \\\"hated\\\""), "{}", scene.text("dead"));
 }
 
+/// A task that no record has, a path that leads nowhere: said as soon as it is clear, and nothing is saved.
+#[test]
+fn what_never_occurs_is_an_error() {
+    let scene = Scene::new();
+    let config = model("multitask-id").display().to_string();
+    scene.file("in", asked(3000).lines().map(without_disliked).collect::<String>());
+    let line = scene.fails(&format!("train in -q --config {config} -m model"));
+    assert!(line.contains("labelled records: no record has a label of the task \"disliked\""), "{line}");
+    let line = scene.fails("inspect model");
+    assert!(line.contains("holds no model"), "{line}");
+    scene.ok(&format!("train in -q --config {config} --allow-unseen"));
+
+    // At the end of a shorter stream too.
+    scene.file("in", rated(30));
+    scene.file("bad.toml", DOT.replace("\"user.id\"", "\"user.name\""));
+    let line = scene.fails("train in -q --config bad.toml");
+    assert!(
+        line.contains("after 30 labelled records: no record has anything for the field \"user_id\""),
+        "{line}"
+    );
+}
+
+fn without_disliked(line: &str) -> String {
+    let mut record: serde_json::Value = serde_json::from_str(line).unwrap();
+    record["label"].as_object_mut().unwrap().remove("disliked");
+    format!("{record}\n")
+}
+
 /// Numbers beyond all reason are predicted and learned, or dropped, but never stored.
 #[test]
 fn no_finite_input_stores_what_is_not_finite() {

@@ -68,6 +68,7 @@ impl<'a> Service<'a> {
             learners: if task == Task::Train { self.run.learners.unwrap_or(1) } else { 1 },
             checkpoint_every: self.run.checkpoint_every.clone(),
             max_errors: self.run.max_errors,
+            allow_unseen: self.run.allow_unseen.unwrap_or(false),
         }
     }
 
@@ -154,8 +155,9 @@ pub(crate) fn train(
     let open = || Writer::create_or_open(folder, run.keep.unwrap_or(train::KEEP).max(2));
     let once = |service: &Service<'_>| {
         let (store, mut commits, known) = go_back(service, open()?, adopt, service.options, &service.stop)?;
-        let Start { model, store, kept } =
+        let Start { mut model, store, kept } =
             train::go_on(store, &service.run, flags, known || run.resume == Some(true))?;
+        model.watch(&service.run.watch);
         let store = store.ok_or_else(|| usage("no model folder"))?;
         commits.claim(store.manifest().map_or(0, |manifest| manifest.generation))?;
         let outputs = train::outputs(&service.run, &kept)?;

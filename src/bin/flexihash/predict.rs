@@ -105,6 +105,7 @@ impl Predict {
             threads: self.threads.unwrap_or_else(inputs::parse_threads).max(1),
             checkpoint_every: Vec::new(),
             max_errors: self.max_errors,
+            allow_unseen: true,
         };
         let engine = Engine::new(model, options, outputs, None).with_metrics(watch.metrics());
         watch.set_ready(true);

@@ -86,6 +86,7 @@ impl Train {
             learners: run.learners.unwrap_or(1),
             checkpoint_every: run.checkpoint_every.clone(),
             max_errors: run.max_errors,
+            allow_unseen: run.allow_unseen.unwrap_or(false),
         };
         let quiet = run.quiet.unwrap_or(false);
         let mut progress = Progress::new(quiet, run.passes.unwrap_or(1));

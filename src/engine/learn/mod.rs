@@ -59,6 +59,8 @@ pub(super) struct Input {
 
 /// How often an idle learner looks at the clock.
 const TICK: Duration = Duration::from_millis(50);
+/// Labelled records of a network's life after which each of its tasks and fields must have occurred.
+const SEEN_AFTER: u64 = 1000;
 /// How often losses are told to the metrics.
 const LOSS_EVERY: Duration = Duration::from_secs(1);
 
@@ -91,6 +93,8 @@ pub(super) struct Stage<'a> {
     cut_at: Positions,
     outcomes: Outcomes,
     pending: Pending,
+    /// Whether what was declared is known to occur, or need not.
+    is_seen: bool,
     finished: Vec<Work>,
     team: Option<&'a Team>,
     /// Batches settled, and where the gate was closed for a cut.
@@ -145,6 +149,7 @@ impl<'a> Stage<'a> {
             cut_at,
             outcomes: Outcomes::default(),
             pending,
+            is_seen: options.task == Task::Predict || options.allow_unseen || first_examples > 0,
             finished: Vec::new(),
             team,
             settled: 0,
@@ -273,7 +278,23 @@ impl<'a> Stage<'a> {
     /// Learns all that waits: nothing comes behind it.
     fn learn_rest(&mut self, links: &Links) -> Result<Result<(), Gone>, EngineError> {
         self.pending.end();
-        self.learn_pending(links)
+        let learned = self.learn_pending(links)?;
+        self.check_seen(1)?;
+        Ok(learned)
+    }
+
+    /// Ends the run if a task or a field of a network has occurred in none of `after` labelled records or more: most likely it is
+    /// misspelt, and nothing would ever be learned of it.
+    fn check_seen(&mut self, after: u64) -> Result<(), EngineError> {
+        let examples = self.model.learner().counters().examples;
+        if self.is_seen || examples < after {
+            return Ok(());
+        }
+        self.is_seen = true;
+        match self.model.learner().unseen() {
+            Some(what) => Err(EngineError::Unseen { examples, what }),
+            None => Ok(()),
+        }
     }
 
     /// Lets go of sources: what is not learned of them by now, others will learn.
@@ -313,6 +334,7 @@ impl<'a> Stage<'a> {
     fn learn_spans(&mut self, spans: &[Span], links: &Links) -> Result<Result<(), Gone>, EngineError> {
         let mode = self.mode(self.positions.pass);
         self.process(spans, mode)?;
+        self.check_seen(SEEN_AFTER)?;
         let scored = |outcome: &&Outcome| matches!(outcome, Outcome::Scored { .. });
         self.records += self.outcomes.rows.iter().filter(scored).count() as u64;
         let (mut first, mut failure) = (0, None);

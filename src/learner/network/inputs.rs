@@ -184,6 +184,11 @@ impl Uses {
         }
     }
 
+    /// Whether there is one.
+    pub(super) fn any(&self) -> bool {
+        !self.uses.is_empty()
+    }
+
     /// How many are of record `row`.
     pub(super) fn of_row(&self, row: usize) -> u64 {
         let below = |row: usize| self.uses.partition_point(|used| used.row < row);

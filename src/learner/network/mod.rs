@@ -54,6 +54,8 @@ pub(super) struct NetworkArm {
     moved: Vec<f32>,
     /// Names of what is watched.
     watch: Vec<String>,
+    /// By field of the network: whether a record has had anything for it.
+    seen: Vec<bool>,
 }
 
 /// What became of some records.
@@ -88,8 +90,8 @@ impl NetworkArm {
         };
         let tables = fields.tables().iter().enumerate().map(table).collect::<Result<_, LearnerError>>()?;
         let uses = head.fields().iter().map(|_| Uses::default()).collect();
-        let (moved, watch) = (Vec::new(), Vec::new());
-        Ok(Self { options, head, rule, bindings, tables, uses, moved, watch })
+        let (moved, watch, seen) = (Vec::new(), Vec::new(), vec![false; head.fields().len()]);
+        Ok(Self { options, head, rule, bindings, tables, uses, moved, watch, seen })
     }
 
     pub(super) fn batch(&self) -> usize {
@@ -142,8 +144,9 @@ impl NetworkArm {
     /// Predicts the records of `rows` together, and learns them if `mode` says so. Returns also how many updates were dropped.
     fn pass(&mut self, rows: &[Piece<'_>], mode: Mode) -> Result<(Passed, u64), LearnerError> {
         let layout = Layout::new(rows, &self.bindings);
-        for (uses, binding) in self.uses.iter_mut().zip(&self.bindings.fields) {
+        for ((uses, binding), seen) in self.uses.iter_mut().zip(&self.bindings.fields).zip(&mut self.seen) {
             uses.find(rows, &layout, binding);
+            *seen |= uses.any();
         }
         let inputs = inputs::gather(rows, &layout, self);
         let watched = self.watched(&inputs)?;
@@ -160,6 +163,14 @@ impl NetworkArm {
             Step::Unlabelled => 0,
         };
         Ok((Passed { layout, predictions: learned.predictions, targets, watched }, dropped))
+    }
+
+    /// A field of the record for which this learner has looked no row up.
+    fn unseen_field(&self) -> Option<&str> {
+        let fields = self.head.fields().iter().zip(&self.bindings.fields).zip(&self.seen);
+        let mut unseen = fields
+            .filter(|((_, binding), seen)| binding.table.is_some() && binding.list.is_none() && !**seen);
+        unseen.next().map(|((field, _), _)| field.name.as_str())
     }
 
     pub(super) fn watch(&mut self, names: &[String]) {
@@ -245,6 +256,19 @@ impl Learner {
         }
         self.restore_figures(vectors)?;
         Ok(self)
+    }
+
+    /// What the network was declared with and no record it was taught has had: a task without a label, a field without a value. Most
+    /// likely a name or a path is wrong.
+    pub(super) fn unseen_by_network(&self) -> Option<String> {
+        let network = self.network.as_ref()?;
+        let task = self.tasks.iter().find(|task| task.validation.report().examples == 0);
+        let task = task.and_then(|task| task.name.as_ref());
+        let task = task.map(|task| format!("no record has a label of the task {task:?}"));
+        let field = || network.unseen_field();
+        task.or_else(|| {
+            field().map(|field| format!("no record has anything for the field {field:?}: check its path"))
+        })
     }
 
     /// What [`Learner::process_fields`] does.
