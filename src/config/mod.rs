@@ -70,8 +70,11 @@ pub enum ConfigError {
 }
 
 /// Reads a value by the name serde gives it: one spelling for flags, files and stored models.
+///
+/// # Errors
+/// Another name; the message has those there are.
 #[cfg(feature = "cli")]
-pub(crate) fn named<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+pub fn named<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
     let value = serde_json::Value::String(text.to_owned());
     serde_json::from_value(value).map_err(|error| error.to_string())
 }

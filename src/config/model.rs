@@ -193,7 +193,7 @@ impl ModelFlags {
         let hash = HashOptions::default();
         let parse = ParseOptions::default();
         let heads = self.network.is_none();
-        let auto = heads && self.chooses_auto();
+        let auto = self.chooses_auto();
         let kind = self.optimizer.unwrap_or_default();
         let given = OptimizerOptions::new(kind);
         let rate = self.learning_rate.unwrap_or(if auto {
@@ -237,8 +237,11 @@ impl ModelFlags {
         flags
     }
 
+    /// Whether the self-tuning learner is wanted; a network has none.
     fn chooses_auto(&self) -> bool {
-        self.optimizer.is_none() && !matches!(self.learning_rate, Some(LearningRate::Rate(_)))
+        self.network.is_none()
+            && self.optimizer.is_none()
+            && !matches!(self.learning_rate, Some(LearningRate::Rate(_)))
     }
 
     /// The options as the modules take them, checked.
@@ -315,7 +318,7 @@ impl ModelFlags {
 
     /// Options that have no effect together are mistakes, not wishes.
     fn check_excluded(&self) -> Result<(), ConfigError> {
-        let auto = self.network.is_none() && self.chooses_auto();
+        let auto = self.chooses_auto();
         if self.optimizer.is_some() && self.learning_rate == Some(LearningRate::Auto) {
             return Err(refuse("learning-rate", "auto chooses its own optimizers: leave --optimizer out"));
         }

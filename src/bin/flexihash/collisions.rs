@@ -5,6 +5,7 @@ use crate::error::{CommandError, usage};
 use crate::inputs;
 use flexihash::HashKey;
 use flexihash::collision::{Scheme, Tables, measure};
+use flexihash::config::named;
 use flexihash::hash::HashKind;
 use flexihash::sink::LinesSink;
 use serde::Serialize;
@@ -26,7 +27,7 @@ pub(crate) struct Collisions {
     #[arg(long, value_name = "N,…", default_value = "1..4")]
     hashes: Numbers,
     /// The hash that is measured: siphash (keyed), sklearn, mmh3, modulo
-    #[arg(long, default_value = "siphash", value_parser = named)]
+    #[arg(long, default_value = "siphash", value_parser = named::<HashKind>)]
     hash: HashKind,
     /// Give each hash buckets of its own, instead of all the same ones
     #[arg(long)]
@@ -81,12 +82,6 @@ fn number(text: &str) -> Result<u64, String> {
         Ok(number) if number.fract() == 0.0 && (0.0..=EXACT).contains(&number) => Ok(number as u64),
         _ => Err(format!("expected a whole number, as 1000000 or 1e6, got {text:?}")),
     }
-}
-
-/// The name that config files and models have for it, too.
-fn named(text: &str) -> Result<HashKind, String> {
-    let value = serde_json::Value::String(text.to_owned());
-    serde_json::from_value(value).map_err(|error| error.to_string())
 }
 
 /// Everything shown.

@@ -10,7 +10,7 @@ use super::team::{OpenAtEnd, Team};
 use super::work::{Entry, Work};
 use super::write::Out;
 use super::{EngineError, EngineOptions, Finished, Model, Observer, Status, Task};
-use crate::learner::{Counters, LabelShape, LearnerError, Mode, Outcome, Outcomes, Piece};
+use crate::learner::{Counters, LabelShape, Learner, LearnerError, Mode, Outcome, Outcomes, Piece};
 use crate::metrics::{BatchCount, Metrics};
 use crate::record::Positions;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
@@ -264,12 +264,10 @@ impl<'a> Stage<'a> {
             }
             self.positions = Positions { pass, ..Positions::default() };
         }
-        let (learner, mode) = (self.model.learner(), self.mode(pass));
         if !work.records.leaving().is_empty() {
             return self.drain(work, links);
         }
-        let is_good = |work: &Work, row: usize| learner.refused(work.encoded.records(), row, mode).is_none();
-        if self.pending.push(work, is_good) {
+        if self.pending.push(work, is_good(self.model.learner(), self.mode(pass))) {
             let _ = links.pool.send(Work::default());
         }
         self.learn_pending(links)
@@ -299,14 +297,9 @@ impl<'a> Stage<'a> {
 
     /// Lets go of sources: what is not learned of them by now, others will learn.
     fn drain(&mut self, work: Work, links: &Links) -> Result<Result<(), Gone>, EngineError> {
-        let (learner, mode) = (self.model.learner(), self.mode(work.records.pass()));
-        let is_good = |work: &Work, row: usize| learner.refused(work.encoded.records(), row, mode).is_none();
+        let is_good = is_good(self.model.learner(), self.mode(work.records.pass()));
         self.pending.forget(work.records.leaving(), is_good, &mut self.finished);
-        for dropped in std::mem::take(&mut self.finished) {
-            if self.pending.circulates() {
-                let _ = links.pool.send(dropped);
-            }
-        }
+        self.give_back(links);
         self.count(&work);
         self.settled += 1;
         let let_go = self.let_go(work.records.leaving(), links);
@@ -361,7 +354,7 @@ impl<'a> Stage<'a> {
 
     /// Gives back what was learned to its end, and cuts if that is due.
     fn settle(&mut self, links: &Links) -> Result<(), Gone> {
-        let mut finished = std::mem::take(&mut self.finished);
+        let finished = std::mem::take(&mut self.finished);
         for work in &finished {
             if !work.records.source().is_empty() {
                 self.positions.advance(work.records.source(), work.records.end());
@@ -370,13 +363,18 @@ impl<'a> Stage<'a> {
             self.settled += 1;
         }
         let cut = self.cut_if_due(links);
-        for work in finished.drain(..) {
+        self.finished = finished;
+        self.give_back(links);
+        cut
+    }
+
+    /// Lets the finished ones circulate again, but for those that others have taken the place of.
+    fn give_back(&mut self, links: &Links) {
+        for work in self.finished.drain(..) {
             if self.pending.circulates() {
                 let _ = links.pool.send(work);
             }
         }
-        self.finished = finished;
-        cut
     }
 
     fn count(&mut self, work: &Work) {
@@ -460,4 +458,9 @@ impl<'a> Stage<'a> {
         }
         Some(self.pending.behind(end - first, row - first_row))
     }
+}
+
+/// Tells of a row whether it counts among those of a batch.
+fn is_good(learner: &Learner, mode: Mode) -> impl Fn(&Work, usize) -> bool + '_ {
+    move |work, row| learner.refused(work.encoded.records(), row, mode).is_none()
 }
