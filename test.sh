@@ -14,6 +14,7 @@ cd "$(dirname "$0")" || exit 1
 report=""
 failures=""
 failed=0
+[ -n "${CI:-}" ] && export CARGO_INCREMENTAL=0 # built once: only room and time
 mkdir -p target
 output=target/step.log # of the step that runs
 began=$(date +%s)
