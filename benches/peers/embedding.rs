@@ -22,6 +22,9 @@ const DIMS: [usize; 6] = [8, 16, 32, 64, 128, 256];
 const LIMITS: [(usize, bool); 8] =
     [(4, false), (8, false), (16, false), (32, false), (8, true), (16, true), (32, true), (48, true)];
 
+/// Records whose vector the loops fetch ahead.
+const VECTORS_AHEAD: usize = 8;
+
 type Dict = Vec<(String, f64)>;
 type Times = BTreeMap<String, f64>;
 
@@ -159,7 +162,8 @@ impl Bench {
         times.insert(format!("spread features {DIM}"), features as f64);
     }
 
-    /// Kernels and the memory's own limit in turn: the limit is the fastest of [`LIMITS`].
+    /// Kernels and the memory's own limit in turn: the limit is the fastest of [`LIMITS`], over the rows alone and with the vectors
+    /// that a kernel cannot do without: a gather writes one for each record, a scatter reads it.
     fn kernels<const DIM: usize>(&self, uses: &Uses, times: &mut Times) {
         let Uses { name, slots, .. } = uses;
         let mut flat = Flat::<DIM>::new(uses.rows(self.buckets, DIM), slots);
@@ -167,45 +171,60 @@ impl Bench {
         let mut out = vec![0.0; (uses.offsets.len() - 1) * DIM];
         let above = vec![1e-6; out.len()];
         let isas: Vec<Isa> = Isa::available().filter(|isa| uses.floats == 0 || *isa == Isa::best()).collect();
-        let label = |which: usize| isas.get(which).map_or("memory", |isa| isa.name());
+        let (ours, limits) = (isas.len(), 2 * LIMITS.len());
+        let limit = |which: usize| {
+            let (ahead, far) = LIMITS[which % LIMITS.len()];
+            (ahead, far, which >= LIMITS.len())
+        };
         let mut keep = |kernel: &str, found: Vec<f64>| {
-            let (ours, limits) = found.split_at(isas.len());
-            let limit = limits.iter().copied().fold(f64::INFINITY, f64::min);
-            let found = ours.iter().copied().chain([limit]).enumerate();
-            times.extend(found.map(|(i, time)| (format!("{kernel} {DIM} {} {name}", label(i)), time)));
+            let fastest =
+                |from: usize| found[from..][..LIMITS.len()].iter().copied().fold(f64::INFINITY, f64::min);
+            let (rows, vectors) = (fastest(ours), fastest(ours + LIMITS.len()));
+            let isas = isas.iter().map(|isa| isa.name()).zip(found.iter().copied());
+            let all = isas.chain([("memory", rows), ("memory+vectors", vectors)]);
+            times.extend(all.map(|(who, time)| (format!("{kernel} {DIM} {who} {name}"), time)));
         };
         let list = RowList::new(DIM, slots.iter().map(|slot| flat.row(*slot))).unwrap();
-        let works = isas.len() + LIMITS.len();
-        let limit = |which: usize| LIMITS[which - isas.len()];
-        let found = self.in_turn(works, |which| match isas.get(which) {
+        let found = self.in_turn(ours + limits, |which| match isas.get(which) {
             Some(&isa) => assert!(gather_sum(isa, &list, features, &mut out)),
             None => {
-                let (ahead, far) = limit(which);
+                let (ahead, far, vectors) = limit(which - ours);
+                let (offsets, out) =
+                    if vectors { (&uses.offsets[..], &mut out[..]) } else { (&[][..], &mut [][..]) };
                 black_box(Isa::best().run(
                     #[inline(always)]
-                    || if far { flat.read_all::<true>(ahead) } else { flat.read_all::<false>(ahead) },
+                    || {
+                        if far {
+                            flat.read_all::<true>(ahead, offsets, out)
+                        } else {
+                            flat.read_all::<false>(ahead, offsets, out)
+                        }
+                    },
                 ));
             }
         });
         keep("gather_sum", found);
         // Cells and plain floats cannot both be borrowed, so the list of addresses is made anew, outside the clock.
-        let mut found = vec![Vec::new(); works];
+        let mut found = vec![Vec::new(); ours + limits];
         for _ in 0..self.rounds + 3 {
             for (which, times) in found.iter_mut().enumerate() {
                 let time = match isas.get(which) {
                     Some(&isa) => flat.scatter(isa, features, &above),
                     None => {
-                        let ((ahead, far), start) = (limit(which), Instant::now());
-                        Isa::best().run(
+                        let (ahead, far, vectors) = limit(which - ours);
+                        let (offsets, above) =
+                            if vectors { (&uses.offsets[..], &above[..]) } else { (&[][..], &[][..]) };
+                        let start = Instant::now();
+                        black_box(Isa::best().run(
                             #[inline(always)]
                             || {
                                 if far {
-                                    flat.write_all::<true>(ahead)
+                                    flat.write_all::<true>(ahead, offsets, above)
                                 } else {
-                                    flat.write_all::<false>(ahead)
+                                    flat.write_all::<false>(ahead, offsets, above)
                                 }
                             },
-                        );
+                        ));
                         milliseconds(start)
                     }
                 };
@@ -300,10 +319,12 @@ impl<'a, const DIM: usize> Flat<'a, DIM> {
     }
 
     /// Reads every line of every row, fetched `ahead` rows before, as fast as the memory gives them: into sums of their own
-    /// for each four lines, so that no addition waits for another, in wide registers that stay registers.
+    /// for each four lines, so that no addition waits for another, in wide registers that stay registers. For each of `offsets`
+    /// a vector of `out` is written.
     #[inline(always)]
-    fn read_all<const FAR: bool>(&self, ahead: usize) -> [[f32; 16]; 4] {
+    fn read_all<const FAR: bool>(&self, ahead: usize, offsets: &[usize], out: &mut [f32]) -> [[f32; 16]; 4] {
         let (rows, mut seen) = (self.rows(), [[0.0; 16]; 4]);
+        let mut vectors = offsets.iter().skip(1).zip(out.as_chunks_mut::<DIM>().0).peekable();
         for (i, slot) in self.slots.iter().enumerate() {
             self.fetch::<FAR>(rows, i + ahead);
             // All of the row's lines but a part of one, then that: half a line at dim 8.
@@ -316,19 +337,33 @@ impl<'a, const DIM: usize> Flat<'a, DIM> {
             for (sum, value) in seen[0].iter_mut().zip(part.as_chunks::<8>().0.as_flattened()) {
                 *sum += value;
             }
+            while let Some((_, vector)) = vectors.next_if(|(end, _)| **end <= i + 1) {
+                vector.fill(1.0);
+            }
         }
         seen
     }
 
-    /// Reads and writes every row, fetched `ahead` rows before.
+    /// Reads and writes every row, fetched `ahead` rows before. For each of `offsets` a vector of `above` is read.
     #[inline(always)]
-    fn write_all<const FAR: bool>(&mut self, ahead: usize) {
+    fn write_all<const FAR: bool>(&mut self, ahead: usize, offsets: &[usize], above: &[f32]) -> [f32; 16] {
+        let (mut seen, mut record, vectors) = ([0.0; 16], 0, above.as_chunks::<DIM>().0);
+        let ends = offsets.get(1..).unwrap_or_default();
         for (i, slot) in self.slots.iter().enumerate() {
             self.fetch::<FAR>(self.rows(), i + ahead);
             for value in &mut self.rows_mut()[slot.0 as usize] {
                 *value += 1e-7;
             }
+            while record < ends.len() && ends[record] <= i + 1 {
+                let next = &vectors[(record + VECTORS_AHEAD).min(vectors.len() - 1)];
+                next.iter().step_by(16).for_each(prefetch_far);
+                for part in vectors[record].as_chunks::<8>().0 {
+                    seen.iter_mut().zip(part).for_each(|(sum, value)| *sum += value);
+                }
+                record += 1;
+            }
         }
+        seen
     }
 
     /// Time of the kernel, in milliseconds.

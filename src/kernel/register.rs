@@ -65,7 +65,7 @@ impl Register for __m256 {
 
 impl Register for __m512 {
     const LANES: usize = 16;
-    type Seen = __mmask16;
+    type Seen = __m512i;
 
     #[inline(always)]
     unsafe fn zero() -> Self {
@@ -88,17 +88,25 @@ impl Register for __m512 {
         unsafe { _mm512_add_ps(self, _mm512_mul_ps(_mm512_set1_ps(scale), x)) }
     }
     #[inline(always)]
-    unsafe fn none() -> __mmask16 {
-        0
+    unsafe fn none() -> __m512i {
+        // SAFETY: AVX-512 F.
+        unsafe { _mm512_setzero_si512() }
+    }
+    /// One more in the exponent changes the sign where, and only where, the exponent is all ones. `_mm512_fpclass_ps_mask` says
+    /// the same, but masks are gathered one after the other: five nanoseconds for eight registers.
+    #[inline(always)]
+    unsafe fn see(self, seen: __m512i) -> __m512i {
+        const SEEN_OR_CHANGED: i32 = 0xF6; // a | (b ^ c)
+        // SAFETY: AVX-512 F.
+        unsafe {
+            let bits = _mm512_castps_si512(self);
+            let next = _mm512_add_epi32(bits, _mm512_set1_epi32(1 << 23));
+            _mm512_ternarylogic_epi32::<SEEN_OR_CHANGED>(seen, bits, next)
+        }
     }
     #[inline(always)]
-    unsafe fn see(self, seen: __mmask16) -> __mmask16 {
-        const INFINITE_OR_NAN: i32 = 0x01 | 0x08 | 0x10 | 0x80;
+    unsafe fn any(seen: __m512i) -> bool {
         // SAFETY: AVX-512 DQ.
-        unsafe { seen | _mm512_fpclass_ps_mask::<INFINITE_OR_NAN>(self) }
-    }
-    #[inline(always)]
-    unsafe fn any(seen: __mmask16) -> bool {
-        seen != 0
+        unsafe { _mm512_movepi32_mask(seen) != 0 }
     }
 }
