@@ -226,11 +226,7 @@ impl Live {
     ///
     /// # Errors
     /// Nobody learns, or too much waits.
-    pub fn learn(
-        &self,
-        records: &[&[u8]],
-        done: Box<dyn FnOnce(Answers) + Send>,
-    ) -> Result<(), LiveError> {
+    pub fn learn(&self, records: &[&[u8]], done: Box<dyn FnOnce(Answers) + Send>) -> Result<(), LiveError> {
         let current = lock(&self.0.current);
         let Some(Lessons { queue, reader }) = current.lessons.clone() else {
             let is_there = current.published.is_some();
@@ -265,7 +261,8 @@ impl Live {
         self.wait(|current, version| current.about.as_ref().is_some_and(|(known, _)| *known == version));
         let about = lock(&self.0.current).about.clone().map(|(_, about)| about);
         let mut about = About::clone(about.ok_or(LiveError::NotReady)?.as_ref());
-        about.generation = Some(self.0.generation.load(Ordering::Relaxed)).filter(|&generation| generation > 0);
+        about.generation =
+            Some(self.0.generation.load(Ordering::Relaxed)).filter(|&generation| generation > 0);
         let mut json = serde_json::to_vec(&about).unwrap_or_default();
         json.push(b'\n');
         Ok(json)
@@ -275,7 +272,13 @@ impl Live {
     fn ask(
         &self,
         records: &[&[u8]],
-        mut work: impl FnMut(&mut Seat, &Reader, &[Option<String>], &mut u64, &mut Answers) -> Result<(), LiveError>,
+        mut work: impl FnMut(
+            &mut Seat,
+            &Reader,
+            &[Option<String>],
+            &mut u64,
+            &mut Answers,
+        ) -> Result<(), LiveError>,
     ) -> Result<Answers, LiveError> {
         let published = self.current().ok_or(LiveError::NotReady)?;
         let mut seat = published.seat();
@@ -360,7 +363,14 @@ impl Live {
         if learns {
             lock(&self.0.current).lessons = Some(Lessons { queue, reader: model.reader() });
         }
-        Feed { live: self.clone(), reader, lessons, version: 0, told: Instant::now(), told_about: Instant::now() }
+        Feed {
+            live: self.clone(),
+            reader,
+            lessons,
+            version: 0,
+            told: Instant::now(),
+            told_about: Instant::now(),
+        }
     }
 }
 
@@ -386,7 +396,9 @@ impl Seat {
         let read = |record: &&[u8]| {
             let length = record.len();
             if length > limit {
-                return Some(format!("expected a record within the limit of {limit} bytes, found one of {length}"));
+                return Some(format!(
+                    "expected a record within the limit of {limit} bytes, found one of {length}"
+                ));
             }
             let (scratch, encoded) = (&mut self.scratch, &mut self.encoded);
             let read: Result<(), RecordError> = reader.read(scratch, encoded, record, Beside::default());
@@ -416,6 +428,44 @@ impl Seat {
                 }
                 (None, None) => row += 1,
             }
+        }
+    }
+}
+
+#[cfg(feature = "serve")]
+mod answering {
+    //! What an HTTP server asks.
+
+    use super::{Live, LiveError};
+    use crate::serve::{Done, Refusal, Service};
+    use crate::sink::Answers;
+
+    impl From<LiveError> for Refusal {
+        fn from(error: LiveError) -> Self {
+            let why = error.to_string();
+            match error {
+                LiveError::NotReady | LiveError::Busy => Self::Later(why),
+                LiveError::NoLearning | LiveError::NoEmbeddings => Self::Absent(why),
+                LiveError::Learner(_) => Self::Failed(why),
+            }
+        }
+    }
+
+    impl Service for Live {
+        fn predict(&self, records: &[&[u8]]) -> Result<Answers, Refusal> {
+            Ok(Self::predict(self, records)?)
+        }
+
+        fn embed(&self, records: &[&[u8]]) -> Result<Answers, Refusal> {
+            Ok(Self::embed(self, records)?)
+        }
+
+        fn learn(&self, records: &[&[u8]], done: Done) -> Result<(), Refusal> {
+            Ok(Self::learn(self, records, done)?)
+        }
+
+        fn about(&self) -> Result<Vec<u8>, Refusal> {
+            Ok(Self::about(self)?)
         }
     }
 }

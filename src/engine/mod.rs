@@ -19,6 +19,7 @@
 //! stages, the learner makes a cut at it and waits until that is published, and its return tells the reader so.
 
 mod encode;
+mod follow;
 mod learn;
 mod live;
 mod model;
@@ -30,6 +31,7 @@ mod team;
 mod work;
 mod write;
 
+pub use follow::Follower;
 pub use live::{Live, LiveError};
 pub use model::{Model, ModelError, RecordError, Scored};
 #[cfg(feature = "network")]
@@ -313,8 +315,12 @@ impl Engine {
         let (parsed_in, parsed): (Vec<_>, Vec<_>) = (0..threads).map(|_| unbounded()).unzip();
         let publisher = self.outputs.publisher.take();
         let feed = self.live.as_ref().map(|live| live.attach(&self.model, self.options.task == Task::Train));
-        let destination =
-            write::Destination { store: self.store, publisher, metrics: self.metrics.clone(), live: self.live };
+        let destination = write::Destination {
+            store: self.store,
+            publisher,
+            metrics: self.metrics.clone(),
+            live: self.live,
+        };
         let keeps = destination.keeps();
         let record_reader = self.model.reader();
         thread::scope(|scope| {

@@ -81,8 +81,7 @@ impl Learner {
     fn viewer(&self) -> Self {
         let Self { options, shape, tasks, names, .. } = self;
         // It notes no figures: those of this loss are the smallest.
-        let task =
-            |task: &Task| Task { name: task.name.clone(), validation: Validation::new(Loss::Squared) };
+        let task = |task: &Task| Task { name: task.name.clone(), validation: Validation::new(Loss::Squared) };
         let mut viewer = Self::empty(options.clone(), *shape, Counters::default());
         viewer.tasks = tasks.iter().map(task).collect();
         viewer.names.clone_from(names);

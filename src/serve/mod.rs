@@ -1,44 +1,59 @@
-//! HTTP: metrics for Prometheus and probes for whoever keeps the process running.
+//! HTTP: a model's predictions, metrics for Prometheus, and probes for whoever keeps the process running.
 //!
 //! | path | answers |
 //! |---|---|
-//! | `/metrics` | [`Metrics::text`] |
-//! | `/healthz` | 200 as long as the process lives |
-//! | `/readyz` | 200 while records can be read: the model is loaded and the source open, and no stop was asked for; else 503 |
+//! | `POST /predict` | the predictions of records; nothing is learned |
+//! | `POST /embed` | their vectors |
+//! | `POST /learn` | the predictions of records, which are then learned |
+//! | `GET /model` | options, counters and figures |
+//! | `GET /metrics` | [`Metrics::text`] |
+//! | `GET /healthz` | 200 as long as the process lives |
+//! | `GET /readyz` | 200 while records can be read: the model is loaded and the source open, and no stop was asked for; else 503 |
 //!
-//! One thread of its own with one runtime: nothing here ever waits for the learner, nor the learner for it. What a stranger can
-//! ask for is bounded: connections at a time, bytes and number of headers, and the time one connection may take. A connection
-//! carries one request, so that an idle one holds nothing. Bodies are not read.
+//! The first four are there if a [`Service`] is, `/embed` and `/learn` if it does that (`api`).
 //!
-//! An address without a host is on loopback: who wants to be seen from outside says so (`0.0.0.0:9100`).
+//! One thread of its own with one runtime: nothing here ever waits for the learner, nor the learner for it; records are read and predicted on
+//! a few more ([`THREADS`]). What a stranger can ask for is bounded: connections at a time, bytes and number of headers, bytes and records of
+//! a body, bytes of all bodies, and the time that a request, a pause between two and a connection as a whole may take. Where there are only metrics
+//! and probes a connection carries one request, so that an idle one holds nothing.
+//!
+//! An address without a host is on loopback: who wants to be seen from outside says so (`0.0.0.0:9100`), and had better have a
+//! [`Token`].
+
+mod api;
+mod auth;
+mod connection;
+mod service;
+#[cfg(feature = "tls")]
+mod tls;
+
+pub use api::BODY_BYTES;
+pub use auth::Token;
+pub use service::{Done, Refusal, Service};
+#[cfg(feature = "tls")]
+pub use tls::Tls;
 
 use crate::metrics::{MEDIA_TYPE, Metrics};
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
+use connection::{Bounds, Door, FAREWELL};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
-use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
 
-/// Connections at a time; more wait in the system's queue.
-const CONNECTIONS: u32 = 32;
-/// From the first byte of a connection to its last.
-const CONNECTION_TIME: Duration = Duration::from_secs(10);
-/// Bytes of a request line with its headers (hyper's least is 8 KiB), and how many headers.
-const HEAD_BYTES: usize = 16 << 10;
-const HEADERS: usize = 64;
-/// How long the end waits for answers that are under way.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// Threads that read and predict records.
+pub const THREADS: usize = 2;
+/// From a request's head to its answer.
+const REQUEST_TIME: Duration = Duration::from_secs(30);
 
 /// A server that cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -57,9 +72,32 @@ pub enum ServeError {
         /// Why.
         cause: io::Error,
     },
+    /// Not a token.
+    #[error("the token: expected 16 to 1024 visible ASCII characters")]
+    Token,
+    /// No certificate or key.
+    #[error("{path}: {reason}")]
+    Tls {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// No thread or runtime.
     #[error("the HTTP server cannot start: {0}")]
     Start(io::Error),
+}
+
+/// What is served beside metrics and probes, and to whom.
+#[derive(Debug, Clone, Default)]
+pub struct ServerOptions {
+    /// Answers for the model.
+    pub service: Option<Arc<dyn Service>>,
+    /// What requests must bring, but for the probes.
+    pub token: Option<Token>,
+    /// HTTPS instead of HTTP.
+    #[cfg(feature = "tls")]
+    pub tls: Option<Tls>,
 }
 
 /// What the probes are told.
@@ -74,7 +112,7 @@ struct Health {
 pub struct Server {
     address: SocketAddr,
     health: Arc<Health>,
-    shutdown: Option<oneshot::Sender<()>>,
+    shutdown: Option<watch::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -85,23 +123,47 @@ struct Shared {
 }
 
 impl Server {
-    /// Listens on `address`: a port on loopback, or `HOST:PORT`. Not ready before [`Server::set_ready`], nor after `stop`.
+    /// Metrics and probes on `address`: a port on loopback, or `HOST:PORT`. Not ready before [`Server::set_ready`], nor after `stop`.
+    ///
+    /// # Errors
+    /// No address, or one that cannot be had.
     pub fn start(address: &str, metrics: Metrics, stop: &Arc<AtomicBool>) -> Result<Self, ServeError> {
+        Self::start_with(address, ServerOptions::default(), metrics, stop)
+    }
+
+    /// The same with what `options` say.
+    ///
+    /// # Errors
+    /// No address, or one that cannot be had.
+    pub fn start_with(
+        address: &str,
+        options: ServerOptions,
+        metrics: Metrics,
+        stop: &Arc<AtomicBool>,
+    ) -> Result<Self, ServeError> {
         let listener = bind(address)?;
         let bound = listener.local_addr().map_err(ServeError::Start)?;
         listener.set_nonblocking(true).map_err(ServeError::Start)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
+            .max_blocking_threads(THREADS)
             .build()
             .map_err(ServeError::Start)?;
         let health = Arc::new(Health { ready: AtomicBool::new(false), stop: Arc::clone(stop) });
-        let router = router(Shared { metrics, health: Arc::clone(&health) });
-        let (shutdown, ended) = oneshot::channel();
+        let (shutdown, ended) = watch::channel(());
+        let door = Door {
+            bounds: if options.service.is_some() { Bounds::API } else { Bounds::PROBES },
+            #[cfg(feature = "tls")]
+            tls: options.tls.as_ref().map(Tls::acceptor),
+            ended,
+        };
+        let router = router(Shared { metrics, health: Arc::clone(&health) }, options);
         let work = move || {
-            if let Err(error) = runtime.block_on(serve(listener, router, ended)) {
+            if let Err(error) = runtime.block_on(door.serve(listener, router)) {
                 tracing::error!("the HTTP server ended: {error}");
             }
+            runtime.shutdown_timeout(FAREWELL);
         };
         let thread = thread::Builder::new().name("http".to_owned()).spawn(work).map_err(ServeError::Start)?;
         Ok(Self { address: bound, health, shutdown: Some(shutdown), thread: Some(thread) })
@@ -138,12 +200,34 @@ fn bind(address: &str) -> Result<TcpListener, ServeError> {
     TcpListener::bind((host, port)).map_err(|cause| ServeError::Bind { address: place, cause })
 }
 
-fn router(shared: Shared) -> Router {
-    Router::new()
+fn router(shared: Shared, options: ServerOptions) -> Router {
+    let metrics_of = shared.metrics.clone();
+    let router = Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
-        .with_state(shared)
+        .with_state(shared);
+    let Some(service) = options.service else { return router };
+    router
+        .merge(api::router(service, metrics_of.clone()))
+        .layer(middleware::from_fn_with_state(options.token, auth::check))
+        .layer(middleware::from_fn_with_state(metrics_of, metered))
+}
+
+/// Bounds how long a request takes, and counts it.
+async fn metered(State(metrics): State<Metrics>, request: Request, next: Next) -> Response {
+    let (began, path) = (Instant::now(), known(request.uri().path()));
+    let answered = tokio::time::timeout(REQUEST_TIME, next.run(request)).await;
+    let late = |_| api::failure(StatusCode::REQUEST_TIMEOUT, "the request took too long");
+    let response = answered.unwrap_or_else(late);
+    metrics.requested(path, response.status().as_u16(), began.elapsed());
+    response
+}
+
+/// A path as metrics call it: those that exist, so that no stranger can make more of them.
+fn known(path: &str) -> &'static str {
+    let paths = ["/predict", "/embed", "/learn", "/model", "/metrics", "/healthz", "/readyz", "/"];
+    paths.into_iter().find(|known| *known == path).unwrap_or("other")
 }
 
 async fn metrics(State(shared): State<Shared>) -> Response {
@@ -160,144 +244,5 @@ async fn ready(State(shared): State<Shared>) -> (StatusCode, &'static str) {
     }
 }
 
-/// Takes connections until told to end, then waits a little for those under way.
-async fn serve(listener: TcpListener, router: Router, mut ended: oneshot::Receiver<()>) -> io::Result<()> {
-    let listener = tokio::net::TcpListener::from_std(listener)?;
-    let room = Arc::new(Semaphore::new(CONNECTIONS as usize));
-    let next = async || {
-        let permit = Arc::clone(&room).acquire_owned().await.map_err(io::Error::other)?;
-        Ok::<_, io::Error>((permit, listener.accept().await?.0))
-    };
-    loop {
-        tokio::select! {
-            _ = &mut ended => break,
-            accepted = next() => match accepted {
-                Ok((permit, stream)) => drop(tokio::spawn(answer(stream, router.clone(), permit))),
-                Err(error) => {
-                    // Out of descriptors, or a client that was gone at once.
-                    tracing::debug!("a connection could not be taken: {error}");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-            },
-        }
-    }
-    // All permits are back when nobody is being answered; after that time it does not matter any more.
-    let _ = tokio::time::timeout(FAREWELL, room.acquire_many(CONNECTIONS)).await;
-    Ok(())
-}
-
-async fn answer(stream: TcpStream, router: Router, permit: OwnedSemaphorePermit) {
-    let connection = http1::Builder::new()
-        .keep_alive(false)
-        .timer(TokioTimer::new())
-        .header_read_timeout(CONNECTION_TIME)
-        .max_buf_size(HEAD_BYTES)
-        .max_headers(HEADERS)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    match tokio::time::timeout(CONNECTION_TIME, connection).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!("a request could not be answered: {error}"),
-        Err(_) => tracing::debug!("a connection took too long"),
-    }
-    drop(permit);
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::{Read, Write};
-    use std::time::Instant;
-
-    fn server() -> (Server, Arc<AtomicBool>) {
-        let stop = Arc::new(AtomicBool::new(false));
-        (Server::start("0", Metrics::new(), &stop).unwrap(), stop)
-    }
-
-    fn exchange(server: &Server, request: &[u8]) -> String {
-        let mut stream = std::net::TcpStream::connect(server.address()).unwrap();
-        // A server that has refused may close before it has read all.
-        let _ = stream.write_all(request);
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer);
-        String::from_utf8(answer).unwrap()
-    }
-
-    fn get(server: &Server, path: &str) -> String {
-        exchange(server, format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes())
-    }
-
-    #[test]
-    fn probes_say_how_things_stand() {
-        let (server, stop) = server();
-        assert!(server.address().ip().is_loopback());
-        assert!(get(&server, "/healthz").starts_with("HTTP/1.1 200 "));
-        assert!(get(&server, "/readyz").starts_with("HTTP/1.1 503 "));
-        server.set_ready(true);
-        assert!(get(&server, "/readyz").starts_with("HTTP/1.1 200 "));
-        stop.store(true, Ordering::Relaxed);
-        assert!(get(&server, "/readyz").starts_with("HTTP/1.1 503 "));
-        assert!(get(&server, "/healthz").starts_with("HTTP/1.1 200 "));
-        assert!(get(&server, "/").starts_with("HTTP/1.1 404 "));
-        let posted = exchange(&server, b"POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
-        assert!(posted.starts_with("HTTP/1.1 405 "), "{posted}");
-    }
-
-    #[test]
-    fn metrics_come_with_their_type() {
-        let (server, _) = server();
-        let answer = get(&server, "/metrics");
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        assert!(head.starts_with("HTTP/1.1 200 ") && head.contains(MEDIA_TYPE), "{head}");
-        assert!(body.contains("\nflexihash_records_total 0\n") && body.ends_with("# EOF\n"), "{body}");
-    }
-
-    #[test]
-    fn what_a_request_may_bring_is_bounded() {
-        let (server, _) = server();
-        let long = format!("GET /healthz HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n", "y".repeat(HEAD_BYTES));
-        assert!(exchange(&server, long.as_bytes()).starts_with("HTTP/1.1 431 "));
-        let many = format!("GET /healthz HTTP/1.1\r\nHost: x\r\n{}\r\n", "X: y\r\n".repeat(HEADERS));
-        assert!(exchange(&server, many.as_bytes()).starts_with("HTTP/1.1 431 "));
-        assert!(exchange(&server, b"nonsense\r\n\r\n").starts_with("HTTP/1.1 400 "));
-    }
-
-    #[test]
-    fn connections_that_say_nothing_hold_up_nobody_for_long() {
-        let (server, _) = server();
-        let silent = || std::net::TcpStream::connect(server.address()).unwrap();
-        let held: Vec<_> = (0..CONNECTIONS).map(|_| silent()).collect();
-        let began = Instant::now();
-        assert!(get(&server, "/healthz").starts_with("HTTP/1.1 200 "));
-        let waited = began.elapsed();
-        assert!(
-            waited > CONNECTION_TIME / 2,
-            "the {CONNECTIONS} before it are held to their time: {waited:?}"
-        );
-        assert!(waited < 2 * CONNECTION_TIME, "{waited:?}");
-        drop(held);
-    }
-
-    #[test]
-    fn it_ends_at_once_and_gives_the_port_back() {
-        let (server, _) = server();
-        let address = server.address();
-        let held = std::net::TcpStream::connect(address).unwrap();
-        let began = Instant::now();
-        drop(server);
-        assert!(began.elapsed() < 2 * FAREWELL);
-        drop(held);
-        assert!(std::net::TcpStream::connect(address).is_err());
-    }
-
-    #[test]
-    fn a_bad_address_says_what_was_expected() {
-        let stop = Arc::new(AtomicBool::new(false));
-        let error = |address: &str| Server::start(address, Metrics::new(), &stop).unwrap_err().to_string();
-        assert!(error("metrics").contains("expected PORT, or HOST:PORT"));
-        assert!(error("1.2.3.4:x").contains("expected PORT, or HOST:PORT"));
-        let (server, _) = server();
-        let port = server.address().port();
-        let taken = error(&port.to_string());
-        assert!(taken.starts_with(&format!("127.0.0.1:{port}: cannot be listened on: ")), "{taken}");
-    }
-}
+mod tests;

@@ -87,9 +87,6 @@ mod tests {
         assert_eq!((answers.len(), answers.count_good(), answers.all_bad()), (2, 1, false));
         let lines = "{\"error\":\"no \\\"key\\\"\\n\"}\n{\"id\":1}\n";
         assert_eq!(answers.clone().into_lines(), lines.as_bytes());
-        assert_eq!(
-            answers.into_array(),
-            format!("[{}]\n", lines.trim_end().replace('\n', ",")).as_bytes()
-        );
+        assert_eq!(answers.into_array(), format!("[{}]\n", lines.trim_end().replace('\n', ",")).as_bytes());
     }
 }

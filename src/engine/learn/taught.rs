@@ -2,10 +2,10 @@
 //! of their own. They move no position, and their predictions go to who gave them; bad ones are counted, and go to the dead letters'
 //! file as those of the source do, but end no run.
 
+use super::super::EngineError;
 use super::super::live::Lesson;
 use super::super::work::{Entry, Work};
 use super::super::write::Out;
-use super::super::EngineError;
 use super::{Gone, Links, Stage};
 use crate::learner::{LearnerError, Mode, Outcome, Piece};
 use crate::metrics::Bad;
@@ -40,14 +40,16 @@ impl Stage<'_> {
         let (learner, outcomes) = (self.model.learner_mut(), &mut self.outcomes);
         let rows = 0..work.encoded.records().len();
         if learner.is_network() {
-            return learner.process_fields(&[Piece { batch: &work.encoded.fields, rows }], Mode::Learn, outcomes);
+            return learner.process_fields(
+                &[Piece { batch: &work.encoded.fields, rows }],
+                Mode::Learn,
+                outcomes,
+            );
         }
         let batch = &work.encoded.features;
         match self.team {
             None => learner.process(batch, rows, Mode::Learn, outcomes),
-            Some(team) => {
-                team.joined(learner, |learner| learner.process(batch, rows, Mode::Learn, outcomes))
-            }
+            Some(team) => team.joined(learner, |learner| learner.process(batch, rows, Mode::Learn, outcomes)),
         }
     }
 

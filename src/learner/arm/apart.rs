@@ -32,7 +32,13 @@ where
         copies.join(&self.table, &self.rule);
     }
 
-    pub(super) fn run_beside(&mut self, copies: &mut Copies, batch: &Batch, jobs: &[Job], predictions: &mut Vec<f64>) {
+    pub(super) fn run_beside(
+        &mut self,
+        copies: &mut Copies,
+        batch: &Batch,
+        jobs: &[Job],
+        predictions: &mut Vec<f64>,
+    ) {
         let mut rest = jobs;
         while !rest.is_empty() {
             let (run, behind) = rest.split_at(run_length(batch, rest, FEATURES_APART));
