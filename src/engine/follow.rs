@@ -53,7 +53,7 @@ impl Follower {
         let Some(mut generation) = self.folder.latest()? else { return Ok(None) };
         let number = generation.manifest().generation;
         let key = self.folder.hash_key()?.unwrap_or_default();
-        let model = Model::load(&mut generation, &key)?.for_prediction();
+        let model = Model::load(&mut generation, &key)?;
         self.live.publish(&model, Some(number));
         self.metrics.loaded(Some(number));
         (self.current, self.failed) = (Some(number), None);

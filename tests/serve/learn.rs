@@ -27,7 +27,7 @@ fn compare(options: &str) {
     let scene = Scene::new();
     scene.file("in", flights(1100));
     scene.train(&format!("in -q -m whole -p whole.out {options}"));
-    let mut run = train(&scene, &format!("- -q -m model -p out --log info {options}"));
+    let mut run = train(&scene, &format!("- -q -m model -p out {options}"));
     let mut stdin = run.child.stdin.take().unwrap();
     feed(&run, &mut stdin, &part(0, 500), 500);
     let mut client = Client::connect(&run.address);
@@ -96,7 +96,7 @@ fn a_killed_run_goes_on_with_what_was_durable_and_loses_nothing_of_its_stream() 
     let scene = Scene::new();
     scene.file("in", flights(1100));
     scene.train("in -q -m whole");
-    let args = "- -q -m model -p out --checkpoint-every 100 --log info";
+    let args = "- -q -m model -p out --checkpoint-every 100";
     let mut run = train(&scene, args);
     let mut stdin = run.child.stdin.take().unwrap();
     feed(&run, &mut stdin, &part(0, 500), 500);

@@ -12,8 +12,7 @@ use std::thread;
 fn a_run_that_waits_predicts_what_its_model_will() {
     for options in ["", "--head fm", "--threads 2 --head fm"] {
         let scene = Scene::new();
-        let mut run =
-            train(&scene, &format!("- -q -m model --checkpoint-every 1000000 --log info {options}"));
+        let mut run = train(&scene, &format!("- -q -m model --checkpoint-every 1000000 {options}"));
         let mut client = Client::connect(&run.address);
         let mut stdin = run.child.stdin.take().unwrap();
         let records = flights(4000);
@@ -27,6 +26,8 @@ fn a_run_that_waits_predicts_what_its_model_will() {
             assert_eq!(client.post_lines("/predict", flights(20)).status, 200);
         }
         until(&run.address, "all is learned", |now| now.get("records_total") == Some(4000.0));
+        // Heads that are this old are asked for anew.
+        thread::sleep(std::time::Duration::from_millis(200));
         let answer = client.post_lines("/predict", flights(500));
         let about = client.get("/model").json();
         assert_eq!((&about["learning"], &about["summary"]["examples"]), (&true.into(), &4000.into()));

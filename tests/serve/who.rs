@@ -55,7 +55,7 @@ fn check(served: &mut Served) {
 #[test]
 fn a_token_lets_in_who_has_it() {
     let scene = model();
-    check(&mut serve(&scene, "--token-file token --log debug"));
+    check(&mut serve(&scene, "--token-file token"));
 }
 
 #[test]
