@@ -94,3 +94,75 @@ fn a_bad_address_says_what_was_expected() {
     let taken = error(&port.to_string());
     assert!(taken.starts_with(&format!("127.0.0.1:{port}: cannot be listened on: ")), "{taken}");
 }
+
+/// Answers as its name says.
+#[derive(Debug)]
+struct Fake(fn() -> Refusal);
+
+impl Service for Fake {
+    fn predict(&self, records: &[&[u8]]) -> Result<crate::sink::Answers, Refusal> {
+        if records == [b"wait"] {
+            thread::sleep(Duration::from_millis(400));
+            return Ok(crate::sink::Answers::default());
+        }
+        Err((self.0)())
+    }
+
+    fn embed(&self, _: &[&[u8]]) -> Result<crate::sink::Answers, Refusal> {
+        Err((self.0)())
+    }
+
+    fn learn(&self, records: &[&[u8]], done: Done) -> Result<(), Refusal> {
+        if records == [b"lost"] {
+            drop(done);
+            return Ok(());
+        }
+        Err((self.0)())
+    }
+
+    fn about(&self) -> Result<Vec<u8>, Refusal> {
+        Err((self.0)())
+    }
+}
+
+fn api(refusal: fn() -> Refusal) -> Server {
+    let options = ServerOptions { service: Some(Arc::new(Fake(refusal))), ..ServerOptions::default() };
+    Server::start_with("0", options, Metrics::new(), &Arc::default()).unwrap()
+}
+
+fn post(server: &Server, path: &str, body: &str) -> String {
+    let length = body.len();
+    let head =
+        format!("POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
+    exchange(server, (head + body).as_bytes())
+}
+
+#[test]
+fn what_cannot_be_answered_says_whether_to_ask_again() {
+    let busy = api(|| Refusal::Later("too much".to_owned()));
+    for answer in [post(&busy, "/predict", "{}"), post(&busy, "/learn", "{}"), post(&busy, "/learn", "lost")]
+    {
+        assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("retry-after: 1\r\n"), "{answer}");
+    }
+    assert!(post(&busy, "/embed", "{}").ends_with("{\"error\":\"too much\"}\n"));
+    let absent = api(|| Refusal::Absent("no".to_owned()));
+    assert!(post(&absent, "/embed", "{}").starts_with("HTTP/1.1 404 "));
+    let failed = api(|| Refusal::Failed("why".to_owned()));
+    assert!(post(&failed, "/predict", "[{}]").starts_with("HTTP/1.1 500 "));
+    // Metrics and probes are there without it all.
+    assert!(post(&server().0, "/predict", "{}").starts_with("HTTP/1.1 404 "));
+}
+
+#[test]
+fn requests_that_take_long_hold_up_no_probe() {
+    let server = api(|| Refusal::Later(String::new()));
+    thread::scope(|scope| {
+        let slow: Vec<_> =
+            (0..2 * THREADS).map(|_| scope.spawn(|| post(&server, "/predict", "wait"))).collect();
+        thread::sleep(Duration::from_millis(100));
+        let began = Instant::now();
+        let probe = exchange(&server, b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        assert!(probe.starts_with("HTTP/1.1 200 ") && began.elapsed() < Duration::from_millis(200));
+        slow.into_iter().for_each(|slow| assert!(slow.join().unwrap().starts_with("HTTP/1.1 200 ")));
+    });
+}

@@ -5,37 +5,40 @@
 //!
 //! - [`Live::publish`] puts a whole model in the place of the one before, which goes when its last request has ended;
 //! - an engine ([`Engine::with_live`](super::Engine::with_live)) its model while it learns. Rows are read where they are, as they are
-//!   by then; the heads, which are small, are copied anew when somebody has asked since the last time, at most every 50 ms. With nobody
-//!   asking that costs one load a batch. What is learned is the same whoever asks.
+//!   by then; the heads, which are small, are copied anew when somebody has asked since the last time, at most every 50 ms, and a
+//!   request that finds them older than 150 ms waits for new ones. With nobody asking that costs one load a batch. What is learned is the
+//!   same whoever asks.
 //!
 //! Records can also be given to be learned ([`Live::learn`]): they are read here, wait in a bounded queue, and are learned between two
 //! batches of the run in the order in which they came.
 
-use super::encode::{Beside, Encoded, Reader, ReaderScratch};
+mod feed;
+mod seat;
+#[cfg(feature = "serve")]
+mod service;
+
+pub(super) use feed::{Feed, Lesson};
+
+use super::encode::{Reader, ReaderScratch};
 use super::summary::Summary;
-use super::team::Team;
 use super::work::{self, Work};
 use super::{Model, RecordError};
-use crate::learner::{LearnerError, Outcomes, Piece, Viewer};
+use crate::learner::{LearnerError, Viewer};
 use crate::record::Position;
-use crate::sink::{Answers, write_embedding, write_prediction};
+use crate::sink::Answers;
 use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Condvar, Mutex, Ordering, lock, wait_briefly};
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam_channel::{Sender, TrySendError, bounded};
+use feed::Held;
+use seat::{Published, Wish};
 use serde::Serialize;
-use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Records predicted together.
-const CHUNK: usize = 256;
-/// How often heads are published at most.
-const PUBLISH_EVERY: Duration = Duration::from_millis(50);
 /// Heads older than this are waited for, so long at most, and not again before some time has passed.
 const STALE: Duration = Duration::from_millis(150);
 const FORBEARANCE: Duration = Duration::from_secs(1);
-/// Requests that may wait to be learned, and bytes of their records.
+/// Requests that may wait to be learned.
 const LESSONS_WAITING: usize = 64;
-const LESSON_BYTES: usize = 32 << 20;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -66,27 +69,6 @@ struct About {
     generation: Option<u64>,
     config: serde_json::Value,
     summary: Summary,
-}
-
-/// What answers.
-#[derive(Debug)]
-struct Published {
-    /// Reads records and does not look at labels.
-    reader: Arc<Reader>,
-    original: Mutex<Viewer>,
-    /// Of threads that are done with a request.
-    seats: Mutex<Vec<Seat>>,
-    version: u64,
-    at: Instant,
-}
-
-/// What a thread needs to predict.
-#[derive(Debug)]
-struct Seat {
-    viewer: Viewer,
-    scratch: ReaderScratch,
-    encoded: Encoded,
-    outcomes: Outcomes,
 }
 
 /// Published, and when somebody last waited for it in vain.
@@ -125,38 +107,6 @@ struct Shared {
 #[derive(Debug, Clone)]
 pub struct Live(Arc<Shared>);
 
-/// Records to be learned, read already.
-pub(super) struct Lesson {
-    pub(super) work: Work,
-    /// Takes the predictions made before they were learned.
-    pub(super) done: Box<dyn FnOnce(Answers) + Send>,
-    _held: Held,
-}
-
-impl fmt::Debug for Lesson {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lesson").field("records", &self.work.records.len()).finish_non_exhaustive()
-    }
-}
-
-/// Bytes that wait, until it is dropped.
-#[derive(Debug)]
-struct Held(Arc<AtomicUsize>, usize);
-
-impl Held {
-    fn take(waiting: &Arc<AtomicUsize>, bytes: usize) -> Option<Self> {
-        let before = waiting.fetch_add(bytes, Ordering::Relaxed);
-        let held = Self(Arc::clone(waiting), bytes);
-        (before == 0 || before + bytes <= LESSON_BYTES).then_some(held)
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.0.fetch_sub(self.1, Ordering::Relaxed);
-    }
-}
-
 impl Live {
     /// A handle with no model yet. `record_limit`: the longest record that is read, in bytes.
     pub fn new(record_limit: usize) -> Self {
@@ -187,38 +137,15 @@ impl Live {
     /// # Errors
     /// No model yet.
     pub fn predict(&self, records: &[&[u8]]) -> Result<Answers, LiveError> {
-        self.ask(records, |seat, _, errors, next, answers| {
-            seat.predict()?;
-            seat.answer(errors, next, answers);
-            Ok(())
-        })
+        self.current()?.answer(records, Wish::Predictions, self.0.record_limit)
     }
 
-    /// The vectors of `records`: `{"id":…,"embedding":[…]}`.
+    /// The vectors of records: `{"id":…,"embedding":[…]}`.
     ///
     /// # Errors
     /// No model yet, or one without.
     pub fn embed(&self, records: &[&[u8]]) -> Result<Answers, LiveError> {
-        self.ask(records, |seat, _, errors, next, answers| {
-            let dim = seat.viewer.dim();
-            if dim == 0 {
-                return Err(LiveError::NoEmbeddings);
-            }
-            let batch = &seat.encoded.features;
-            let vectors = seat.viewer.embed(batch);
-            let mut vectors = vectors.chunks(dim).enumerate();
-            for error in errors {
-                match (error, vectors.next()) {
-                    (Some(error), _) => answers.bad(error),
-                    (None, Some((row, vector))) => {
-                        answers.good(|out| write_embedding(out, batch.id(row), *next, vector));
-                        *next += 1;
-                    }
-                    (None, None) => {}
-                }
-            }
-            Ok(())
-        })
+        self.current()?.answer(records, Wish::Vectors, self.0.record_limit)
     }
 
     /// Hands `records` to the run that learns: each is predicted, then learned, and `done` gets the predictions. They are durable
@@ -268,43 +195,21 @@ impl Live {
         Ok(json)
     }
 
-    /// Encodes `records` some at a time, with why each that is bad is so, and lets `work` answer.
-    fn ask(
-        &self,
-        records: &[&[u8]],
-        mut work: impl FnMut(
-            &mut Seat,
-            &Reader,
-            &[Option<String>],
-            &mut u64,
-            &mut Answers,
-        ) -> Result<(), LiveError>,
-    ) -> Result<Answers, LiveError> {
-        let published = self.current().ok_or(LiveError::NotReady)?;
-        let mut seat = published.seat();
-        let (mut answers, mut next) = (Answers::default(), 0);
-        for chunk in records.chunks(CHUNK) {
-            let errors = seat.read(&published.reader, self.0.record_limit, chunk);
-            work(&mut seat, &published.reader, &errors, &mut next, &mut answers)?;
-        }
-        lock(&published.seats).push(seat);
-        Ok(answers)
-    }
-
     /// What is published; newer, if that is old and the learner has gone on.
-    fn current(&self) -> Option<Arc<Published>> {
-        let current = lock(&self.0.current).published.clone()?;
+    fn current(&self) -> Result<Arc<Published>, LiveError> {
+        let published = || lock(&self.0.current).published.clone().ok_or(LiveError::NotReady);
+        let current = published()?;
         if current.version == self.0.version.load(Ordering::Relaxed) {
-            return Some(current);
+            return Ok(current);
         }
         self.0.asked.store(true, Ordering::Relaxed);
         if current.at.elapsed() < STALE {
-            return Some(current);
+            return Ok(current);
         }
         self.wait(|now, version| {
             now.published.as_ref().is_some_and(|now| now.version == version || now.at > current.at)
         });
-        lock(&self.0.current).published.clone()
+        published()
     }
 
     /// Waits until `is_fresh` of what is published and the learner's version, some time at most.
@@ -326,8 +231,7 @@ impl Live {
     }
 
     fn put(&self, reader: Arc<Reader>, viewer: Viewer, version: u64) {
-        let (original, seats, at) = (Mutex::new(viewer), Mutex::default(), Instant::now());
-        let published = Arc::new(Published { reader, original, seats, version, at });
+        let published = Arc::new(Published::new(reader, viewer, version));
         let mut current = lock(&self.0.current);
         self.0.version.store(version, Ordering::Relaxed);
         let before = current.published.replace(published);
@@ -363,155 +267,64 @@ impl Live {
         if learns {
             lock(&self.0.current).lessons = Some(Lessons { queue, reader: model.reader() });
         }
-        Feed {
-            live: self.clone(),
-            reader,
-            lessons,
-            version: 0,
-            told: Instant::now(),
-            told_about: Instant::now(),
-        }
+        Feed::new(self, reader, lessons)
     }
 }
 
 /// The name of what came to be learned, where sources have theirs.
 const SOURCE: &str = "http";
 
-impl Published {
-    fn seat(&self) -> Seat {
-        let spare = lock(&self.seats).pop();
-        spare.unwrap_or_else(|| Seat {
-            viewer: lock(&self.original).again(),
-            scratch: ReaderScratch::default(),
-            encoded: Encoded::default(),
-            outcomes: Outcomes::default(),
-        })
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ModelFlags;
+    use crate::hash::HashKey;
 
-impl Seat {
-    /// Reads records; returns why each that is bad is so.
-    fn read(&mut self, reader: &Reader, limit: usize, records: &[&[u8]]) -> Vec<Option<String>> {
-        self.encoded.clear();
-        let read = |record: &&[u8]| {
-            let length = record.len();
-            if length > limit {
-                return Some(format!(
-                    "expected a record within the limit of {limit} bytes, found one of {length}"
-                ));
-            }
-            let (scratch, encoded) = (&mut self.scratch, &mut self.encoded);
-            let read: Result<(), RecordError> = reader.read(scratch, encoded, record, Beside::default());
-            read.err().map(|error| error.to_string())
-        };
-        records.iter().map(read).collect()
+    fn model() -> Model {
+        let flags = ModelFlags { buckets: Some(1 << 10), ..ModelFlags::default() };
+        Model::new(&flags, &HashKey::default()).unwrap()
     }
 
-    fn predict(&mut self) -> Result<(), LearnerError> {
-        let Self { viewer, encoded, outcomes, .. } = self;
-        let rows = 0..encoded.records().len();
-        if viewer.is_network() {
-            return viewer.predict_fields(&[Piece { batch: &encoded.fields, rows }], outcomes);
+    #[test]
+    fn so_much_may_wait_to_be_learned_and_no_more() {
+        let live = Live::new(1 << 20);
+        let learn = |record: &[u8]| live.learn(&[record], Box::new(drop));
+        assert!(matches!(learn(b"{}"), Err(LiveError::NotReady)));
+        let feed = live.attach(&model(), true);
+        for _ in 0..LESSONS_WAITING {
+            learn(b"{\"label\":1}").unwrap();
         }
-        viewer.predict(&encoded.features, rows, outcomes)
+        assert!(matches!(learn(b"{}"), Err(LiveError::Busy)));
+        drop(feed.lessons.recv().unwrap());
+        learn(b"{}").unwrap();
+        while let Ok(lesson) = feed.lessons.try_recv() {
+            drop(lesson);
+        }
+        // By bytes too, but one may be as large as it is.
+        let large = vec![b' '; 20 << 20];
+        learn(&large).unwrap();
+        assert!(matches!(learn(&large), Err(LiveError::Busy)));
+        learn(b"{}").unwrap();
+        drop(feed);
+        assert!(matches!(learn(b"{}"), Err(LiveError::NoLearning)));
     }
 
-    fn answer(&self, errors: &[Option<String>], next: &mut u64, answers: &mut Answers) {
-        let mut row = 0;
-        for error in errors {
-            match (error, self.outcomes.row(row)) {
-                (Some(error), _) => answers.bad(error),
-                (None, Some(mut predicted)) => {
-                    predicted.number = *next;
-                    answers.good(|out| write_prediction(out, self.encoded.records().id(row), &predicted));
-                    (*next, row) = (*next + 1, row + 1);
-                }
-                (None, None) => row += 1,
-            }
-        }
-    }
-}
-
-#[cfg(feature = "serve")]
-mod answering {
-    //! What an HTTP server asks.
-
-    use super::{Live, LiveError};
-    use crate::serve::{Done, Refusal, Service};
-    use crate::sink::Answers;
-
-    impl From<LiveError> for Refusal {
-        fn from(error: LiveError) -> Self {
-            let why = error.to_string();
-            match error {
-                LiveError::NotReady | LiveError::Busy => Self::Later(why),
-                LiveError::NoLearning | LiveError::NoEmbeddings => Self::Absent(why),
-                LiveError::Learner(_) => Self::Failed(why),
-            }
-        }
-    }
-
-    impl Service for Live {
-        fn predict(&self, records: &[&[u8]]) -> Result<Answers, Refusal> {
-            Ok(Self::predict(self, records)?)
-        }
-
-        fn embed(&self, records: &[&[u8]]) -> Result<Answers, Refusal> {
-            Ok(Self::embed(self, records)?)
-        }
-
-        fn learn(&self, records: &[&[u8]], done: Done) -> Result<(), Refusal> {
-            Ok(Self::learn(self, records, done)?)
-        }
-
-        fn about(&self) -> Result<Vec<u8>, Refusal> {
-            Ok(Self::about(self)?)
-        }
-    }
-}
-
-/// The learning stage's end of a [`Live`].
-#[derive(Debug)]
-pub(super) struct Feed {
-    live: Live,
-    reader: Arc<Reader>,
-    pub(super) lessons: Receiver<Lesson>,
-    version: u64,
-    told: Instant,
-    told_about: Instant,
-}
-
-impl Feed {
-    /// A batch was learned.
-    pub(super) fn learned(&mut self) {
-        self.version += 1;
-        self.live.0.version.store(self.version, Ordering::Relaxed);
-    }
-
-    /// Publishes what somebody has asked for, now and then: to be called after each batch, and when idle.
-    pub(super) fn tell(&mut self, model: &Model, team: Option<&Team>) {
-        let Shared { asked, asked_about, .. } = &*self.live.0;
-        if asked.load(Ordering::Relaxed) && self.told.elapsed() >= PUBLISH_EVERY {
-            asked.store(false, Ordering::Relaxed);
-            let viewer = team.map_or_else(|| model.learner().view(), |team| team.view(model.learner()));
-            self.live.put(Arc::clone(&self.reader), viewer, self.version);
-            self.told = Instant::now();
-        }
-        if asked_about.load(Ordering::Relaxed) && self.told_about.elapsed() >= PUBLISH_EVERY {
-            asked_about.store(false, Ordering::Relaxed);
-            self.live.put_about(model, self.version, true);
-            self.told_about = Instant::now();
-        }
-    }
-
-    /// No more records come to be learned, but those that wait.
-    pub(super) fn close(&self) {
-        lock(&self.live.0.current).lessons = None;
-    }
-}
-
-impl Drop for Feed {
-    fn drop(&mut self) {
-        self.close();
+    #[test]
+    fn a_model_takes_the_place_of_the_one_before_and_that_one_goes() {
+        let live = Live::new(100);
+        assert!(matches!(live.predict(&[b"{}"]), Err(LiveError::NotReady)));
+        let mut first = model();
+        (0..50).for_each(|_| drop(first.learn_json(br#"{"label":1,"features":{"a":1}}"#).unwrap()));
+        let record: &[u8] = br#"{"features":{"a":1}}"#;
+        live.publish(&first, Some(1));
+        let before = live.predict(&[record]).unwrap();
+        let table = Arc::downgrade(first.learner().tables()[0].1);
+        drop(first);
+        assert!(table.upgrade().is_some());
+        live.publish(&model(), Some(2));
+        assert!(table.upgrade().is_none(), "its rows take memory still");
+        assert_ne!(live.predict(&[record]).unwrap(), before);
+        let about: serde_json::Value = serde_json::from_slice(&live.about().unwrap()).unwrap();
+        assert_eq!((&about["generation"], &about["summary"]["examples"]), (&2.into(), &0.into()));
     }
 }
