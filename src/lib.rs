@@ -41,6 +41,7 @@
 //! | records one at a time, in a job of your own | [`Model`]; `examples/ingest.rs`, `examples/resume.rs` |
 //! | a stream to be parsed by many threads, with checkpoints, predictions and dead letters | [`Engine`] over a [`record::Source`]: [`source::LinesSource`] or your own (`examples/custom_source.rs`) |
 //! | topics of a Kafka cluster, each record once | [`Engine`] over a `source::KafkaSource`, with a `sink::KafkaPublisher` |
+//! | a model that answers others, while it learns or as its folder grows | `engine::Live` by `Engine::with_live` or `engine::Follower`, and `serve::Server` with it |
 //! | a run to be watched | `metrics::Metrics` by `Engine::with_metrics`, and `serve::Server` for Prometheus and probes |
 //! | a model of your own that wants fixed-size vectors of feature dicts | [`FlexiHashEmbedding`]; `examples/embed_dicts.rs`, and `examples/embed_network.rs` with candle |
 //! | a published network, trained online from JSON lines | [`Model`] with [`ModelFlags::network`] and [`ModelFlags::fields`], as in `examples/models` |
@@ -56,7 +57,7 @@
 //!
 //! # Features of the crate
 //!
-//! `pipeline`: sources, sinks, checkpoints and the engine. `serve`: metrics and probes over HTTP. `kafka`
+//! `pipeline`: sources, sinks, checkpoints and the engine. `serve`: predictions, metrics and probes over HTTP; `tls`: HTTPS. `kafka`
 //! (default): topics in and out on top of `pipeline`; `kafka-ssl`: with TLS and SASL. `cli` (default): the command, and `serve`. `network`
 //! (default): models on candle, `model::network`, on the core alone. Without these the core is left: records, hash, table,
 //! optimizers, heads, learner, embedding.

@@ -7,6 +7,7 @@
 mod imp {
     pub use parking_lot::{Condvar, Mutex, MutexGuard};
     pub use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+    use std::time::Duration;
 
     /// Locks `mutex`, waiting as long as it takes.
     pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -22,12 +23,24 @@ mod imp {
     pub fn unlock_fair<T>(guard: MutexGuard<'_, T>) {
         MutexGuard::unlock_fair(guard);
     }
+
+    /// Lets go of `mutex` until `condvar` is notified, `at_most` so long.
+    pub fn wait_briefly<'a, T>(
+        condvar: &Condvar,
+        _mutex: &'a Mutex<T>,
+        mut guard: MutexGuard<'a, T>,
+        at_most: Duration,
+    ) -> MutexGuard<'a, T> {
+        condvar.wait_for(&mut guard, at_most);
+        guard
+    }
 }
 
 #[cfg(loom)]
 mod imp {
     pub use loom::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
     pub use loom::sync::{Condvar, Mutex, MutexGuard};
+    use std::time::Duration;
 
     /// Locks `mutex`, waiting as long as it takes. A poisoned lock is taken over: loom's threads only panic to
     /// report a failed check.
@@ -43,6 +56,19 @@ mod imp {
     /// Unlocks; loom tries every order of those that wait.
     pub fn unlock_fair<T>(guard: MutexGuard<'_, T>) {
         drop(guard);
+    }
+
+    /// Lets go of `mutex` and takes it again once others have gone on: loom has no clock, so this is the wait that ends before
+    /// it is notified.
+    pub fn wait_briefly<'a, T>(
+        _condvar: &Condvar,
+        mutex: &'a Mutex<T>,
+        guard: MutexGuard<'a, T>,
+        _at_most: Duration,
+    ) -> MutexGuard<'a, T> {
+        drop(guard);
+        loom::thread::yield_now();
+        lock(mutex)
     }
 }
 

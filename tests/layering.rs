@@ -40,6 +40,8 @@ const DOORS: &[(&str, &[&str])] = &[
     ("hyper", &["serve"]),
     ("hyper_util", &["serve"]),
     ("axum", &["serve"]),
+    ("subtle", &["serve"]),
+    ("tokio_rustls", &["serve"]),
     ("candle_core", &["model"]), // model/network
     ("candle_nn", &["model"]),
 ];

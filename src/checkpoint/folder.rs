@@ -50,6 +50,11 @@ impl ModelDir {
         }
     }
 
+    /// The number of the newest generation, whole or not; none if nothing was committed yet.
+    pub fn newest(&self) -> Result<Option<u64>, CheckpointError> {
+        Ok(self.generations()?.pop())
+    }
+
     /// The model's hash key, if one was stored.
     pub fn hash_key(&self) -> Result<Option<HashKey>, CheckpointError> {
         let path = self.path.join(Name::Key.to_string());

@@ -34,6 +34,22 @@ pub struct RunFlags {
     #[cfg(feature = "serve")]
     #[cfg_attr(feature = "cli", arg(long, value_name = "ADDR", help_heading = "Output"))]
     pub metrics_listen: Option<String>,
+    /// Answer over HTTP by the model while it learns (/predict, /embed, /learn, /model), with metrics and probes: PORT on loopback, or HOST:PORT
+    #[cfg(feature = "serve")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "ADDR", help_heading = "Serve"))]
+    pub listen: Option<String>,
+    /// With --listen: a file with the token that requests must bring; else the environment's FLEXIHASH_TOKEN
+    #[cfg(feature = "serve")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "FILE", help_heading = "Serve"))]
+    pub token_file: Option<PathBuf>,
+    /// With --listen: HTTPS, the certificate with its chain, PEM
+    #[cfg(feature = "tls")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "FILE", help_heading = "Serve"))]
+    pub tls_cert: Option<PathBuf>,
+    /// With --listen: HTTPS, the certificate's private key, PEM
+    #[cfg(feature = "tls")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "FILE", help_heading = "Serve"))]
+    pub tls_key: Option<PathBuf>,
     /// Folder of the model
     #[cfg_attr(feature = "cli", arg(long, short = 'm', value_name = "DIR", help_heading = "Model"))]
     pub model: Option<PathBuf>,

@@ -19,7 +19,9 @@
 //! stages, the learner makes a cut at it and waits until that is published, and its return tells the reader so.
 
 mod encode;
+mod follow;
 mod learn;
+mod live;
 mod model;
 mod read;
 #[cfg(feature = "network")]
@@ -29,6 +31,8 @@ mod team;
 mod work;
 mod write;
 
+pub use follow::Follower;
+pub use live::{Live, LiveError};
 pub use model::{Model, ModelError, RecordError, Scored};
 #[cfg(feature = "network")]
 pub use recommend::{Asking, Catalogue, RecommendError, Recommended};
@@ -221,6 +225,7 @@ pub struct Engine {
     store: Option<Writer>,
     positions: Positions,
     metrics: Metrics,
+    live: Option<Live>,
 }
 
 /// Batches in flight per parse thread, and beside them: with less slack stages sleep and wake each other at every batch.
@@ -233,12 +238,18 @@ impl Engine {
     /// A run of `model`. With `store`, its state is saved there; it goes on from the positions the model was saved at.
     pub fn new(model: Model, options: EngineOptions, outputs: Outputs, store: Option<Writer>) -> Self {
         let positions = model.positions().clone();
-        Self { model, options, outputs, store, positions, metrics: Metrics::default() }
+        Self { model, options, outputs, store, positions, metrics: Metrics::default(), live: None }
     }
 
     /// Counts with `metrics`, which somebody else can read meanwhile.
     pub fn with_metrics(mut self, metrics: &Metrics) -> Self {
         self.metrics = metrics.clone();
+        self
+    }
+
+    /// Lets `live` answer by the model while it learns, and give it records to learn.
+    pub fn with_live(mut self, live: &Live) -> Self {
+        self.live = Some(live.clone());
         self
     }
 
@@ -269,7 +280,9 @@ impl Engine {
         }
         source.resume(&self.positions)?;
         if let Some(store) = &self.store {
-            self.metrics.saves(store.manifest().map_or(0, |manifest| manifest.generation));
+            let generation = store.manifest().map_or(0, |manifest| manifest.generation);
+            self.metrics.saves(generation);
+            self.live.iter().for_each(|live| live.saved(generation));
         }
         Ok(())
     }
@@ -301,7 +314,13 @@ impl Engine {
         let (parsers_in, parsers_out): (Vec<_>, Vec<_>) = (0..threads).map(|_| unbounded()).unzip();
         let (parsed_in, parsed): (Vec<_>, Vec<_>) = (0..threads).map(|_| unbounded()).unzip();
         let publisher = self.outputs.publisher.take();
-        let destination = write::Destination { store: self.store, publisher, metrics: self.metrics.clone() };
+        let feed = self.live.as_ref().map(|live| live.attach(&self.model, self.options.task == Task::Train));
+        let destination = write::Destination {
+            store: self.store,
+            publisher,
+            metrics: self.metrics.clone(),
+            live: self.live,
+        };
         let keeps = destination.keeps();
         let record_reader = self.model.reader();
         thread::scope(|scope| {
@@ -325,7 +344,7 @@ impl Engine {
                 .spawn_scoped(scope, move || write::save(destination, &to_save, &saved_in, &acknowledge));
             let saver = saver.map_err(EngineError::Spawn)?;
             let links = learn::Links { parsed, pool: pool_in, lines, saved, keeps };
-            let links = learn::Surroundings { input: shared, links, team };
+            let links = learn::Surroundings { input: shared, links, team, feed };
             let mut stage = learn::Stage::new(self.model, &self.options, self.positions, links);
             let learned = stage.run(observer);
             let finished = stage.finish();

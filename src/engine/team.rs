@@ -12,7 +12,7 @@
 //! taken, the replicas start afresh from the joined heads, and the gate opens.
 
 use super::work::Work;
-use crate::learner::{Learner, Mode, Replica};
+use crate::learner::{Learner, Mode, Replica, Viewer};
 use crate::sync::{Condvar, Mutex, MutexGuard, lock};
 
 /// What the learning stage and the members share.
@@ -70,6 +70,14 @@ impl Team {
     pub(super) fn open(&self) {
         lock(&self.gate).limit = u64::MAX;
         self.opened.notify_all();
+    }
+
+    /// One that predicts, with the heads of a member: those of `learner` are as old as the last cut.
+    pub(super) fn view(&self, learner: &Learner) -> Viewer {
+        match self.replicas.first() {
+            Some(replica) => learner.view_by(&lock(replica)),
+            None => learner.view(),
+        }
     }
 
     /// Joins the heads in `learner`, lets it do `alone`, and starts the replicas afresh. Waits for batches that are being

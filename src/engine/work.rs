@@ -53,7 +53,8 @@ pub(super) fn run(
     Ok(())
 }
 
-fn parse(reader: &Reader, scratch: &mut ReaderScratch, work: &mut Work) {
+/// Reads the records of `work`.
+pub(super) fn parse(reader: &Reader, scratch: &mut ReaderScratch, work: &mut Work) {
     work.encoded.clear();
     work.entries.clear();
     for record in work.records.iter() {

@@ -1,7 +1,7 @@
 //! Writing: lines to their sinks, then generations to the model folder, then what is published with them.
 
 use super::learn::Keeps;
-use super::{EngineError, Outputs};
+use super::{EngineError, Live, Outputs};
 use crate::checkpoint::{Snapshot, Writer};
 use crate::metrics::Metrics;
 use crate::record::Positions;
@@ -84,6 +84,7 @@ pub(super) struct Destination {
     pub(super) store: Option<Writer>,
     pub(super) publisher: Option<Box<dyn Publisher>>,
     pub(super) metrics: Metrics,
+    pub(super) live: Option<Live>,
 }
 
 impl Destination {
@@ -104,7 +105,7 @@ pub(super) fn save(
     saved: &Sender<()>,
     durable: &Sender<Positions>,
 ) -> Result<(), EngineError> {
-    let Destination { mut store, mut publisher, metrics } = destination;
+    let Destination { mut store, mut publisher, metrics, live } = destination;
     if store.is_none() && publisher.is_none() {
         return Ok(());
     }
@@ -115,6 +116,7 @@ pub(super) fn save(
             let began = Instant::now();
             let manifest = store.commit(*snapshot)?;
             metrics.checkpointed(manifest.generation, began.elapsed());
+            live.iter().for_each(|live| live.saved(manifest.generation));
             tracing::debug!(generation = manifest.generation, "checkpoint");
             generation = Some(manifest.generation);
         }

@@ -1,11 +1,13 @@
 //! One task's learner: a table, a rule for its rows and a head on their sums.
 
+mod apart;
+
 use super::copies::Copies;
 use crate::batch::{Batch, FeatureKind, Row, Slot};
 use crate::kernel::Isa;
 use crate::model::Head;
 use crate::optim::{Input, Number, RowRule, SIDE};
-use crate::table::{Lease, Place, Rows, StripeSet, Table, TableError, TableOptions};
+use crate::table::{Lease, Place, RowReader, Rows, StripeSet, Table, TableError, TableOptions};
 use std::any::Any;
 use std::ops::Range;
 use std::sync::Arc;
@@ -35,6 +37,8 @@ pub(super) trait Arm: Send {
     fn run(&mut self, batch: &Batch, jobs: &[Job], predictions: &mut Vec<f64>);
     /// A learner of the same rows that works beside `learners` − 1 others, with a copy of the head.
     fn apart(&self, learners: usize) -> Box<dyn Arm>;
+    /// One of the same rows that only predicts, beside whoever learns, with a copy of the head.
+    fn viewing(&self) -> Box<dyn Arm>;
     /// The head.
     fn head(&self) -> &dyn Any;
     /// Joins what copies of the head, made together, have learned since.
@@ -45,8 +49,8 @@ pub(super) trait Arm: Send {
     fn restore(&mut self, state: &[f64]) -> bool;
     /// Steps dropped since the last call because they were not finite.
     fn take_dropped(&mut self) -> u64;
-    /// The record's embedding, added to `out` `[dim]`.
-    fn embed(&mut self, row: Row<'_>, out: &mut [f32]);
+    /// The embedding of a record of `batch`, added to `out` `[dim]`.
+    fn embed(&mut self, batch: &Batch, row: usize, out: &mut [f32]);
     /// Length of an embedding; 0 for none.
     fn dim(&self) -> usize;
     /// A row's weight, for norms.
@@ -55,12 +59,6 @@ pub(super) trait Arm: Send {
 
 /// Records whose stripes are leased together.
 const RUN: usize = 64;
-
-/// Records whose rows are copied together, where several learn: many enough that most rows serve several of them, few enough
-/// that learners do not work on what the others have long overtaken.
-const RUN_APART: usize = 128;
-/// Features whose rows are copied together, unless one record has more: bounds the copies.
-const FEATURES_APART: usize = 1 << 14;
 
 /// How many rows ahead rows are fetched, about two records': far enough to hide a miss, near enough to overlap with
 /// learning and to stay in the first cache.
@@ -73,8 +71,10 @@ pub(super) struct TypedArm<R: RowRule, H> {
     constant: Slot,
     sums: R::Sums,
     run: Run<R::Kept>,
-    /// What a learner beside others learns on.
+    /// What a learner beside others learns on, or a viewer predicts by.
     copies: Option<Copies>,
+    /// How a viewer gets them.
+    reader: Option<RowReader>,
     pace: Pace,
     dropped: u64,
 }
@@ -129,6 +129,7 @@ where
             sums,
             run,
             copies: None,
+            reader: None,
             pace: Pace { start: 0.0, learners: 1.0 },
             dropped: 0,
         }
@@ -231,26 +232,16 @@ where
         self.sums = sums;
     }
 
-    /// Learns on copies, then joins them with the rows.
-    fn run_apart(&mut self, copies: &mut Copies, batch: &Batch, jobs: &[Job], predictions: &mut Vec<f64>) {
-        copies.fetch(&self.table, batch, jobs, self.constant);
-        let places = copies.places();
-        self.run.reserve(places.len());
-        self.run.places.iter_mut().zip(places).for_each(|(place, copy)| *place = copy);
-        Isa::best().run(
-            #[inline(always)]
-            || self.run_found(&mut copies.rows(), batch, jobs, predictions),
-        );
-        copies.join(&self.table, &self.rule);
-    }
-
-    fn run_beside(&mut self, copies: &mut Copies, batch: &Batch, jobs: &[Job], predictions: &mut Vec<f64>) {
-        let mut rest = jobs;
-        while !rest.is_empty() {
-            let (run, behind) = rest.split_at(run_length(batch, rest));
-            rest = behind;
-            while !self.table.make_room() {}
-            self.run_apart(copies, batch, run, predictions);
+    /// Adds the embedding of a record, whose places are found, to `out`.
+    fn embed_found(&mut self, rows: &mut Rows<'_>, row: Row<'_>, out: &mut [f32]) {
+        let count = self.run.numbers(rows, row, 0);
+        for (input, &value) in self.run.inputs.iter_mut().zip(row.values) {
+            *input = self.rule.category(value);
+        }
+        self.rule.numbers(&mut self.run.numbers[..count], self.head.examples() + 1.0);
+        self.run.put_numbers(rows, 0, count, false);
+        for (&place, &input) in self.run.places.iter().zip(&self.run.inputs).take(row.len()) {
+            self.rule.embed(rows.row(place), input, out);
         }
     }
 
@@ -265,16 +256,6 @@ where
             },
         );
     }
-}
-
-/// Jobs whose rows are copied together, at least one.
-fn run_length(batch: &Batch, jobs: &[Job]) -> usize {
-    let mut features = 0;
-    let fits = |job: &&Job| {
-        features += batch.row(job.row).len() + 1;
-        features <= FEATURES_APART
-    };
-    jobs.iter().take(RUN_APART).take_while(fits).count().max(1)
 }
 
 impl<K: Copy + Default> Run<K> {
@@ -333,6 +314,13 @@ where
         Box::new(Self { copies, pace, ..Self::over(rule, head, table, self.constant) })
     }
 
+    fn viewing(&self) -> Box<dyn Arm> {
+        let pace = Pace { start: self.head.examples(), learners: 1.0 };
+        let (rule, head, table) = (self.rule.clone(), self.head.clone(), Arc::clone(&self.table));
+        let (copies, reader) = (Some(Copies::default()), Some(RowReader::default()));
+        Box::new(Self { copies, reader, pace, ..Self::over(rule, head, table, self.constant) })
+    }
+
     fn head(&self) -> &dyn Any {
         &self.head
     }
@@ -348,7 +336,13 @@ where
 
     fn run(&mut self, batch: &Batch, jobs: &[Job], predictions: &mut Vec<f64>) {
         if let Some(mut copies) = self.copies.take() {
-            self.run_beside(&mut copies, batch, jobs, predictions);
+            match self.reader.take() {
+                Some(reader) => {
+                    self.run_viewing(&mut copies, &reader, batch, (jobs, predictions));
+                    self.reader = Some(reader);
+                }
+                None => self.run_beside(&mut copies, batch, jobs, predictions),
+            }
             self.copies = Some(copies);
             return;
         }
@@ -361,6 +355,7 @@ where
                 }
             }
             self.run_leased(batch, run, predictions);
+            self.table.serve_readers();
         }
     }
 
@@ -376,8 +371,16 @@ where
         std::mem::take(&mut self.dropped)
     }
 
-    fn embed(&mut self, row: Row<'_>, out: &mut [f32]) {
+    fn embed(&mut self, batch: &Batch, row: usize, out: &mut [f32]) {
         let table = Arc::clone(&self.table);
+        if let (Some(mut copies), Some(reader)) = (self.copies.take(), self.reader.take()) {
+            copies.read((&table, &reader), batch, &[Job { row, lesson: None }], self.constant);
+            self.take_places(&copies);
+            self.embed_found(&mut copies.rows(), batch.row(row), out);
+            (self.copies, self.reader) = (Some(copies), Some(reader));
+            return;
+        }
+        let row = batch.row(row);
         let mut set = StripeSet::default();
         row.slots.iter().for_each(|&slot| set.insert(table.stripe_of(slot)));
         let mut lease = table.lease(set);
@@ -385,16 +388,7 @@ where
         for (place, &slot) in self.run.places.iter_mut().zip(row.slots) {
             *place = lease.place(slot);
         }
-        let mut rows = lease.rows();
-        let count = self.run.numbers(&rows, row, 0);
-        for (input, &value) in self.run.inputs.iter_mut().zip(row.values) {
-            *input = self.rule.category(value);
-        }
-        self.rule.numbers(&mut self.run.numbers[..count], self.head.examples() + 1.0);
-        self.run.put_numbers(&mut rows, 0, count, false);
-        for (&place, &input) in self.run.places.iter().zip(&self.run.inputs) {
-            self.rule.embed(rows.row(place), input, out);
-        }
+        self.embed_found(&mut lease.rows(), row, out);
     }
 
     fn dim(&self) -> usize {

@@ -8,7 +8,7 @@
 use super::arm::Job;
 use crate::batch::{Batch, Slot};
 use crate::optim::RowRule;
-use crate::table::{Place, Rows, SingleStripe, Table};
+use crate::table::{Place, RowReader, Rows, SingleStripe, Table};
 use std::ops::Range;
 
 /// Rows of a table, each once, as they were when they were fetched and as they are now.
@@ -53,6 +53,28 @@ impl Copies {
         }
         self.before.clone_from(&self.rows);
         self.sides_before.clone_from(&self.sides);
+    }
+
+    /// Copies the same rows, to be read only: `reader` gets them beside a learner that goes on.
+    pub(super) fn read(
+        &mut self,
+        (table, reader): (&Table, &RowReader),
+        batch: &Batch,
+        run: &[Job],
+        constant: Slot,
+    ) {
+        (self.width, self.side) = (table.options().width, table.options().side);
+        self.find(batch, run, constant);
+        self.sort(table);
+        self.rows.resize(self.slots.len() * self.width, 0.0);
+        self.sides.resize(self.slots.len() * self.side, 0.0);
+        let Self { width, side, slots, rows, sides, by_stripe, .. } = self;
+        let wanted = by_stripe.iter().map(|&copy| slots[copy as usize]);
+        reader.read(table, wanted, |number, row, own_side| {
+            let copy = by_stripe[number] as usize;
+            rows[span(copy, *width)].copy_from_slice(row);
+            sides[span(copy, *side)].copy_from_slice(own_side);
+        });
     }
 
     /// Joins what was changed with the rows as they are by now, stripe by stripe.

@@ -18,6 +18,11 @@ pub(super) struct Heads {
 }
 
 impl Heads {
+    /// Of these arms.
+    pub(super) fn of(arms: Vec<Box<dyn Arm>>) -> Self {
+        Self { arms, ..Self::default() }
+    }
+
     /// An arm for one more task.
     pub(super) fn add(&mut self, options: &LearnerOptions) -> Result<(), LearnerError> {
         self.arms.push(build::arm(options)?);
@@ -53,7 +58,7 @@ impl Heads {
         let mut out = vec![0.0; batch.len() * dim];
         if let Some(arm) = self.arms.first_mut().filter(|_| dim > 0) {
             for (index, out) in out.chunks_mut(dim).enumerate() {
-                arm.embed(batch.row(index), out);
+                arm.embed(batch, index, out);
             }
         }
         out

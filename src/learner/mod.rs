@@ -16,12 +16,14 @@ mod network;
 mod options;
 mod replica;
 pub mod validation;
+mod viewer;
 
 #[cfg(feature = "network")]
 pub use network::NetworkOptions;
 pub use options::{HeadKind, LearnerError, LearnerOptions, Learning};
 pub use replica::{Learned, Replica};
 pub use validation::{Figures, Report, Validation};
+pub use viewer::Viewer;
 
 use crate::batch::{Batch, Target};
 use crate::field::FieldBatch;

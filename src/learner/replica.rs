@@ -56,6 +56,10 @@ impl Replica {
         true
     }
 
+    pub(super) fn arms(&self) -> &[Box<dyn Arm>] {
+        &self.arms
+    }
+
     /// Whether a row's labels are those that the model has heads for.
     fn fits(&self, batch: &Batch, row: usize) -> bool {
         batch.targets(row).iter().all(|target| match (self.shape, task_name(batch, target.task)) {

@@ -30,6 +30,11 @@
 //! | `flexihash_lag_records` | `topic`, `partition` | offsets between the last commit and the partition's end, as last heard |
 //! | `flexihash_rebalances_total` | `event`: `assigned`, `revoked`, `lost` | what the group asked of this member |
 //! | `flexihash_brokers_up` | | brokers that the consumer has a connection to |
+//! | `flexihash_http_requests_total` | `path`, `status`: `2xx`, `4xx`, `5xx` | requests answered by a server that has a model; paths it does not have are `other` |
+//! | `flexihash_http_request_duration_seconds` | `path` | histogram of how long each took, from its head to its answer |
+//! | `flexihash_http_records_total` | `path` | good records of these requests: predicted, embedded or learned |
+//! | `flexihash_serving_generation` | | the generation that `flexihash serve` answers by |
+//! | `flexihash_model_loads_total` | `result`: `ok`, `failed` | generations that `flexihash serve` has loaded, or could not read |
 //! | `flexihash_build_info` | `version` | 1 |
 //!
 //! Counters are those of this process and begin at 0 with it; what is learned again after a lost commit is counted again.
@@ -42,7 +47,7 @@ mod names;
 mod tests;
 
 use crate::sync::{Mutex, lock};
-use names::{Late, Names};
+use names::{Late, Names, Timings};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -113,6 +118,7 @@ pub struct BatchCount {
 type Real = Gauge<f64, AtomicU64>;
 type Labelled<M> = Family<[(&'static str, &'static str); 1], M>;
 type Place = [(&'static str, String); 2];
+type Answered = [(&'static str, &'static str); 2];
 
 /// See the [module](self).
 #[derive(Clone)]
@@ -140,6 +146,11 @@ struct Inner {
     lag: Family<Place, Gauge>,
     rebalances: Labelled<Counter>,
     brokers_up: Late<Gauge>,
+    requests: Family<Answered, Counter>,
+    request_duration: Timings,
+    answered_records: Labelled<Counter>,
+    serving_generation: Late<Gauge>,
+    model_loads: Labelled<Counter>,
     /// What the age of a checkpoint counts from; none if the run saves nothing.
     aged_since: Mutex<Option<Instant>>,
 }
@@ -199,6 +210,11 @@ impl Metrics {
             ),
             rebalances: named.plain("rebalances", "What the group asked of this member"),
             brokers_up: named.late("brokers_up", "Brokers that the consumer has a connection to", None),
+            requests: named.plain("http_requests", "Requests answered by a server that has a model"),
+            request_duration: named.timings("http_request_duration", "How long requests took"),
+            answered_records: named.plain("http_records", "Good records of these requests"),
+            serving_generation: named.late("serving_generation", "The generation that answers", None),
+            model_loads: named.plain("model_loads", "Generations loaded, or not, to answer by"),
             aged_since: Mutex::new(None),
             registry: named.finish(),
         };
@@ -282,6 +298,32 @@ impl Metrics {
     /// So many brokers are connected.
     pub fn brokers_up(&self, count: usize) {
         self.0.brokers_up.get().set(whole(count as u64));
+    }
+
+    /// A request was answered. `path`: one of a few, `status`: of HTTP.
+    pub fn requested(&self, path: &'static str, status: u16, took: Duration) {
+        let class = match status {
+            500.. => "5xx",
+            400.. => "4xx",
+            300.. => "3xx",
+            _ => "2xx",
+        };
+        self.0.requests.get_or_create(&[("path", path), ("status", class)]).inc();
+        self.0.request_duration.get_or_create(&[("path", path)]).observe(took.as_secs_f64());
+    }
+
+    /// So many records of a request were good.
+    pub fn answered(&self, path: &'static str, records: u64) {
+        self.0.answered_records.get_or_create(&[("path", path)]).inc_by(records);
+    }
+
+    /// A generation was loaded to answer by, or could not be.
+    pub fn loaded(&self, generation: Option<u64>) {
+        let result = if generation.is_some() { "ok" } else { "failed" };
+        self.0.model_loads.get_or_create(&[("result", result)]).inc();
+        if let Some(generation) = generation {
+            self.0.serving_generation.get().set(whole(generation));
+        }
     }
 
     /// Everything as it is now; its type is [`MEDIA_TYPE`].

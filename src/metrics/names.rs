@@ -1,6 +1,7 @@
 //! Registering metrics under their names, and those that are absent until they have a value.
 
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder};
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::metrics::{MetricType, TypedMetric};
@@ -13,6 +14,13 @@ const PREFIX: &str = "flexihash";
 
 /// Upper ends of a duration's buckets, in seconds: commits take milliseconds, a large generation on a slow disk minutes.
 const DURATIONS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0, 120.0];
+
+/// The same for requests, which take from a tenth of a millisecond on.
+const REQUESTS: [f64; 12] =
+    [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0];
+
+/// Histograms by one label.
+pub(super) type Timings = Family<[(&'static str, &'static str); 1], Histogram, fn() -> Histogram>;
 
 /// One that is absent until it has a value.
 #[derive(Debug, Clone)]
@@ -69,6 +77,11 @@ impl Names {
     pub(super) fn durations(&mut self, name: &str, help: &str) -> Late<Histogram> {
         let make = || Histogram::new(DURATIONS);
         self.add(name, help, Some(Unit::Seconds), Late { metric: Arc::default(), make })
+    }
+
+    pub(super) fn timings(&mut self, name: &str, help: &str) -> Timings {
+        let make: fn() -> Histogram = || Histogram::new(REQUESTS);
+        self.add(name, help, Some(Unit::Seconds), Timings::new_with_constructor(make))
     }
 
     fn add<M: Metric + Clone>(&mut self, name: &str, help: &str, unit: Option<Unit>, metric: M) -> M {

@@ -16,6 +16,11 @@ fn everything() -> Metrics {
     metrics.rebalanced(Rebalance::Assigned);
     metrics.lag("a\"b", 1, Some(9));
     metrics.brokers_up(3);
+    metrics.requested("/predict", 200, Duration::from_micros(300));
+    metrics.requested("/predict", 413, Duration::from_micros(300));
+    metrics.answered("/predict", 10);
+    metrics.loaded(Some(8));
+    metrics.loaded(None);
     metrics
 }
 
@@ -56,6 +61,12 @@ fn values_are_those_that_were_told() {
         "flexihash_lag_records{topic=\"a\\\"b\",partition=\"1\"} 9",
         "flexihash_rebalances_total{event=\"assigned\"} 1",
         "# UNIT flexihash_lag_records records",
+        "flexihash_http_requests_total{path=\"/predict\",status=\"4xx\"} 1",
+        "flexihash_http_request_duration_seconds_bucket{le=\"0.00025\",path=\"/predict\"} 0",
+        "flexihash_http_request_duration_seconds_bucket{le=\"0.0005\",path=\"/predict\"} 2",
+        "flexihash_http_records_total{path=\"/predict\"} 10",
+        "flexihash_serving_generation 8",
+        "flexihash_model_loads_total{result=\"failed\"} 1",
     ] {
         assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
     }

@@ -6,6 +6,7 @@
 //! the results of a generation whole, after it is durable: [`KafkaPublisher`] puts them into one transaction with the
 //! offsets; an [`Emitter`] sends them on at once.
 
+mod answers;
 mod dead_letter;
 #[cfg(feature = "kafka")]
 mod kafka;
@@ -13,9 +14,10 @@ mod lines;
 mod prediction;
 mod publish;
 
+pub use answers::Answers;
 pub use dead_letter::{DEAD_LETTER_BYTES, DeadLetter};
 #[cfg(feature = "kafka")]
 pub use kafka::{Committed, Delivery, KafkaCommits, KafkaEmitter, KafkaOutputs, KafkaPublisher};
 pub use lines::{LinesSink, SinkError};
-pub use prediction::write_prediction;
+pub use prediction::{write_embedding, write_prediction};
 pub use publish::{Emitter, Letter, PublishError, Publisher, Results, Wants};

@@ -7,14 +7,7 @@ use serde::Serialize;
 /// object if there are tasks; those of items are an array of such. What they are worth together comes as `value`.
 pub fn write_prediction(out: &mut Vec<u8>, id: Option<&[u8]>, predicted: &Predicted<'_>) {
     let Predicted { number, tasks, predictions, items, values, watched } = *predicted;
-    out.extend_from_slice(b"{\"id\":");
-    match id {
-        // A raw id of several lines would break the output into several.
-        Some(id) => {
-            out.extend(id.iter().map(|&byte| if byte == b'\n' || byte == b'\r' { b' ' } else { byte }))
-        }
-        None => out.extend_from_slice(number.to_string().as_bytes()),
-    }
+    write_id(out, id, number);
     out.extend_from_slice(b",\"prediction\":");
     if items {
         let width = tasks.map_or(1, <[String]>::len).max(1);
@@ -43,6 +36,26 @@ pub fn write_prediction(out: &mut Vec<u8>, id: Option<&[u8]>, predicted: &Predic
         out.push(b'}');
     }
     out.extend_from_slice(b"}\n");
+}
+
+/// Appends the line of a vector to `out`: `{"id":…,"embedding":[…]}`.
+pub fn write_embedding(out: &mut Vec<u8>, id: Option<&[u8]>, number: u64, vector: &[f32]) {
+    write_id(out, id, number);
+    out.extend_from_slice(b",\"embedding\":");
+    // Finite numbers written to a vector cannot fail.
+    let _ = serde_json::to_writer(&mut *out, vector);
+    out.extend_from_slice(b"}\n");
+}
+
+fn write_id(out: &mut Vec<u8>, id: Option<&[u8]>, number: u64) {
+    out.extend_from_slice(b"{\"id\":");
+    match id {
+        // A raw id of several lines would break the output into several.
+        Some(id) => {
+            out.extend(id.iter().map(|&byte| if byte == b'\n' || byte == b'\r' { b' ' } else { byte }))
+        }
+        None => out.extend_from_slice(number.to_string().as_bytes()),
+    }
 }
 
 /// The predictions of a record, or of an item.

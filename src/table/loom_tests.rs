@@ -127,3 +127,25 @@ fn differences_joined_stripe_by_stripe_lose_nothing_and_never_deadlock() {
         assert_eq!(read_both(&table), (2.0, 2.0));
     });
 }
+
+#[test]
+fn a_reader_gets_whole_rows_from_a_learner_or_without_one() {
+    loom::model(|| {
+        let table = table();
+        let other = Arc::clone(&table);
+        let learner = thread::spawn(move || {
+            let mut lease = other.lease_all();
+            lease.row_mut(Slot(0)).0[0] = 1.0;
+            lease.row_mut(Slot(64)).0[0] = 1.0;
+            drop(lease);
+            other.serve_readers();
+        });
+        let (reader, mut seen) = (RowReader::default(), Vec::new());
+        reader.read(&table, [Slot(0), Slot(64)].into_iter(), |number, row, _| seen.push((number, row[0])));
+        assert!(matches!(seen[..], [(0, 0.0 | 1.0), (1, 0.0 | 1.0)]), "{seen:?}");
+        learner.join().unwrap();
+        seen.clear();
+        reader.read(&table, [Slot(0), Slot(64)].into_iter(), |number, row, _| seen.push((number, row[0])));
+        assert_eq!(seen, [(0, 1.0), (1, 1.0)]);
+    });
+}

@@ -9,6 +9,8 @@
 //! Memory is zeroed lazily by the system, and initial values are a function of (seed, slot) produced on the first
 //! touch; a table of 2^26 rows starts in no time.
 //!
+//! Who only reads has rows copied by a [`RowReader`], which no learner waits for.
+//!
 //! *Cuts.* A checkpoint must see all rows as they were after one record, while learning goes on. [`Table::begin_cut`]
 //! marks the rows changed since the last cut as *pending*. Whoever first changes a pending row copies its old value
 //! aside; [`Table::take_cut`] collects, part by part, what is still pending and what was copied aside, and learners help it
@@ -19,12 +21,14 @@ mod aside;
 mod cut;
 mod index;
 mod lease;
+mod reading;
 mod single;
 mod stripe;
 
 pub use cut::CutRows;
 pub use index::Place;
 pub use lease::{Lease, Rows, RowsCells, StripeSet};
+pub use reading::RowReader;
 pub use single::SingleStripe;
 
 use crate::batch::{MAX_BUCKETS, Slot};
@@ -34,6 +38,7 @@ use crate::sync::{AtomicUsize, Mutex, Ordering, lock};
 use cut::Cutting;
 use index::Index;
 use lease::Terms;
+use reading::Desk;
 use std::sync::Arc;
 use stripe::{Flags, Shape, Stripe};
 
@@ -86,6 +91,7 @@ pub struct Table {
     shift: u32,
     aside: AtomicUsize,
     cut: Mutex<Cutting>,
+    desk: Desk,
     /// A row never changed, where that is zeros, and its side column.
     fresh: Box<[f32]>,
 }
@@ -110,8 +116,8 @@ impl Table {
         let fresh = vec![0.0; width + options.side].into_boxed_slice();
         let index = Index::new(rows, shape.block)?;
         let (shift, aside) = (rows_per_stripe(rows).trailing_zeros(), AtomicUsize::new(0));
-        let cut = Mutex::new(Cutting::none());
-        Ok(Self { options, index, arena, stripes, shift, aside, cut, fresh })
+        let (cut, desk) = (Mutex::new(Cutting::none()), Desk::new());
+        Ok(Self { options, index, arena, stripes, shift, aside, cut, desk, fresh })
     }
 
     /// Shape and initial values.

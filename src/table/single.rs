@@ -3,7 +3,7 @@
 use super::Table;
 use super::stripe::Stripe;
 use crate::batch::Slot;
-use crate::sync::{MutexGuard, Ordering, lock};
+use crate::sync::{MutexGuard, Ordering, lock, try_lock};
 
 /// Exclusive access to the rows of one stripe until it is dropped.
 #[derive(Debug)]
@@ -16,6 +16,12 @@ impl Table {
     /// Locks stripe `index`; `None` if there is no such stripe. Hold no lease meanwhile.
     pub fn single(&self, index: usize) -> Option<SingleStripe<'_>> {
         let stripe = lock(self.stripes.get(index)?);
+        Some(SingleStripe { stripe, table: self })
+    }
+
+    /// The same, unless somebody holds it.
+    pub(super) fn try_single(&self, index: usize) -> Option<SingleStripe<'_>> {
+        let stripe = try_lock(self.stripes.get(index)?)?;
         Some(SingleStripe { stripe, table: self })
     }
 }

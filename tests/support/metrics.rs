@@ -17,7 +17,12 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    pub(crate) fn start(mut command: Command) -> Self {
+    pub(crate) fn start(command: Command) -> Self {
+        Self::start_at(command, "serving /metrics")
+    }
+
+    /// The same with another server: `serving` is what it says when it listens.
+    pub(crate) fn start_at(mut command: Command, serving: &str) -> Self {
         command.args(["--log", "info"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let (said, lines) =
@@ -29,7 +34,7 @@ impl Served {
             }
         });
         let mut run = Self { child, address: String::new(), said, reader: Some(reader) };
-        let line = run.until_said("serving /metrics");
+        let line = run.until_said(serving);
         let start = line.find("127.0.0.1:").unwrap_or_else(|| panic!("no address: {line}"));
         let end =
             |text: &str| text.find(|c: char| !(c.is_ascii_digit() || ".:".contains(c))).unwrap_or(text.len());
@@ -78,7 +83,9 @@ impl Drop for Served {
 pub(crate) fn get(address: &str, path: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n").as_bytes()).ok()?;
+    stream
+        .write_all(format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").as_bytes())
+        .ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     let (head, body) = answer.split_once("\r\n\r\n")?;

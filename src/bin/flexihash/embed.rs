@@ -9,7 +9,7 @@ use flexihash::example::LabelRange;
 use flexihash::hash::{Encoder, EncoderScratch, FeatureHasher, HashOptions};
 use flexihash::parse::{ParseOptions, Parser};
 use flexihash::record::RecordBatch;
-use flexihash::sink::LinesSink;
+use flexihash::sink::{LinesSink, write_embedding};
 use flexihash::source::{LinesOptions, LinesSource};
 use std::fs::File;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
@@ -176,7 +176,7 @@ impl Output {
             Self::Lines { sink, dim, records } => {
                 let mut lines = Vec::new();
                 for (row, vector) in vectors.chunks((*dim).max(1)).enumerate() {
-                    write_line(&mut lines, batch.id(row), *records, vector);
+                    write_embedding(&mut lines, batch.id(row), *records, vector);
                     *records += 1;
                 }
                 Ok(sink.write(&lines)?)
@@ -190,19 +190,6 @@ impl Output {
             Self::Lines { mut sink, .. } => Ok(sink.sync()?),
         }
     }
-}
-
-/// `{"id":…,"embedding":[…]}`
-fn write_line(out: &mut Vec<u8>, id: Option<&[u8]>, number: u64, vector: &[f32]) {
-    out.extend_from_slice(b"{\"id\":");
-    match id {
-        Some(id) => out.extend_from_slice(id),
-        None => out.extend_from_slice(number.to_string().as_bytes()),
-    }
-    out.extend_from_slice(b",\"embedding\":");
-    // Finite numbers written to a vector cannot fail.
-    let _ = serde_json::to_writer(&mut *out, vector);
-    out.extend_from_slice(b"}\n");
 }
 
 /// NumPy's format 1.0: a header of fixed length whose row count is filled in at the end, then little-endian floats.

@@ -22,8 +22,8 @@ pub(crate) enum CommandError {
     Sink(#[from] SinkError),
     #[error(transparent)]
     Publish(#[from] PublishError),
-    #[error("--metrics-listen: {0}")]
-    Serve(#[from] ServeError),
+    #[error("--{option}: {error}")]
+    Serve { option: &'static str, error: ServeError },
     #[error("{0}")]
     Usage(String),
 }

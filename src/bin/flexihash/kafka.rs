@@ -54,7 +54,7 @@ impl<'a> Service<'a> {
             run.model.as_deref(),
         )?;
         let stop = stop::on_signal()?;
-        let watch = Watch::begin(run.metrics_listen.as_deref(), &stop)?;
+        let watch = Watch::begin(&run, &stop)?;
         options.metrics = watch.metrics().clone();
         let KafkaOptions { brokers, group, .. } = &*options;
         tracing::info!(version = env!("CARGO_PKG_VERSION"), brokers, topics = ?options.topics, group, "started");
@@ -129,7 +129,7 @@ impl<'a> Service<'a> {
         }
         outputs.publisher = Some(Box::new(publisher));
         let mut progress = Progress::new(task == Task::Predict || self.run.quiet == Some(true), 1);
-        let engine = Engine::new(model, self.engine(task), outputs, store).with_metrics(self.watch.metrics());
+        let engine = self.watch.over(Engine::new(model, self.engine(task), outputs, store));
         self.running.set(true);
         self.watch.set_ready(true);
         let finished = engine.run(Box::new(source), &self.stop, &mut progress);

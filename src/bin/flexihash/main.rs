@@ -1,4 +1,4 @@
-//! The `flexihash` command: train, predict, embed, inspect, collisions. One file a command, on the library's public API only.
+//! The `flexihash` command: train, predict, serve, embed, inspect, collisions. One file a command, on the library's public API only.
 
 mod chart;
 mod collisions;
@@ -14,6 +14,7 @@ mod progress;
 #[cfg(feature = "network")]
 mod recommend;
 mod report;
+mod serve;
 mod stop;
 mod train;
 mod watch;
@@ -35,6 +36,7 @@ struct Cli {
 enum Command {
     Train(Box<train::Train>),
     Predict(Box<predict::Predict>),
+    Serve(serve::Serve),
     Embed(embed::Embed),
     Inspect(inspect::Inspect),
     Collisions(collisions::Collisions),
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
     let is_service = match &command {
         Command::Train(train) => train.is_service(),
         Command::Predict(predict) => predict.is_service(),
+        Command::Serve(_) => true,
         _ => false,
     };
     // The client says the same of a cluster that is away over and over.
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
     let result = match command {
         Command::Train(train) => train.run(log.is_json()),
         Command::Predict(predict) => predict.run(),
+        Command::Serve(serve) => serve.run(),
         Command::Embed(embed) => embed.run(),
         Command::Inspect(inspect) => inspect.run(),
         Command::Collisions(collisions) => collisions.run(),

@@ -6,7 +6,6 @@ use crate::train::stored_key;
 use crate::watch::Watch;
 use crate::{inputs, stop};
 use flexihash::checkpoint::ModelDir;
-#[cfg(feature = "kafka")]
 use flexihash::config::RunFlags;
 use flexihash::engine::{Engine, EngineOptions, Model, Outputs, Task};
 use flexihash::sink::LinesSink;
@@ -85,7 +84,8 @@ impl Predict {
             return crate::kafka::predict(&run, &self.kafka, options);
         }
         let stop = stop::on_signal()?;
-        let watch = Watch::begin(self.metrics_listen.as_deref(), &stop)?;
+        let listen = RunFlags { metrics_listen: self.metrics_listen, ..RunFlags::default() };
+        let watch = Watch::begin(&listen, &stop)?;
         let defaults = LinesOptions::default();
         let record_limit = self.record_limit.unwrap_or(defaults.record_limit);
         let options = LinesOptions { record_limit, ..defaults };
@@ -107,7 +107,7 @@ impl Predict {
             max_errors: self.max_errors,
             allow_unseen: true,
         };
-        let engine = Engine::new(model, options, outputs, None).with_metrics(watch.metrics());
+        let engine = watch.over(Engine::new(model, options, outputs, None));
         watch.set_ready(true);
         engine.run(Box::new(source), &stop, &mut Progress::new(true, 1))?;
         Ok(())

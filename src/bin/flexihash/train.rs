@@ -43,10 +43,10 @@ impl Train {
     /// Whether it is to run for long, with nobody looking on.
     pub(crate) fn is_service(&self) -> bool {
         #[cfg(feature = "kafka")]
-        let is_service = self.kafka.kafka.is_some() && self.run.quiet != Some(true);
+        let reads_topics = self.kafka.kafka.is_some();
         #[cfg(not(feature = "kafka"))]
-        let is_service = false;
-        is_service
+        let reads_topics = false;
+        (reads_topics || self.run.listen.is_some()) && self.run.quiet != Some(true)
     }
 
     /// `silent`: print no progress and no results.
@@ -75,7 +75,7 @@ impl Train {
             run.model.as_deref(),
         )?;
         let stop = stop::on_signal()?;
-        let watch = Watch::begin(run.metrics_listen.as_deref(), &stop)?;
+        let watch = Watch::begin(&run, &stop)?;
         let source = source(&run, &inputs)?;
         let mut start = start(&run, &flags)?;
         start.model.watch(&run.watch);
@@ -90,7 +90,8 @@ impl Train {
         };
         let quiet = run.quiet.unwrap_or(false);
         let mut progress = Progress::new(quiet, run.passes.unwrap_or(1));
-        let engine = Engine::new(start.model, options, outputs, start.store).with_metrics(watch.metrics());
+        let engine = Engine::new(start.model, options, outputs, start.store);
+        let engine = watch.over(engine);
         watch.set_ready(true);
         tracing::info!(inputs = inputs.len(), "training");
         let finished = engine.run(source, &stop, &mut progress);

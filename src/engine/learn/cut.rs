@@ -51,7 +51,7 @@ impl Stage<'_> {
             return Ok(());
         }
         self.plan_next();
-        if self.cut_at == self.positions {
+        if self.cut_at == self.positions && !self.taught {
             self.go_on();
             return Ok(());
         }
@@ -83,6 +83,7 @@ impl Stage<'_> {
 
     fn take_cut(&mut self, links: &Links, finished: bool) -> Result<(), Gone> {
         self.in_flight = true;
+        self.taught = false;
         self.waiting = 0;
         self.cut_at.clone_from(&self.positions);
         let seconds = self.seconds();

@@ -4,7 +4,9 @@
 mod cut;
 mod pending;
 mod results;
+mod taught;
 
+use super::live::{Feed, Lesson};
 use super::summary::losses;
 use super::team::{OpenAtEnd, Team};
 use super::work::{Entry, Work};
@@ -13,7 +15,7 @@ use super::{EngineError, EngineOptions, Finished, Model, Observer, Status, Task}
 use crate::learner::{Counters, LabelShape, Learner, LearnerError, Mode, Outcome, Outcomes, Piece};
 use crate::metrics::{BatchCount, Metrics};
 use crate::record::Positions;
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, Sender, never, select};
 use pending::{Pending, Place, Span};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -91,6 +93,9 @@ pub(super) struct Stage<'a> {
     next_time: Option<Instant>,
     /// What the last cut stands for: an idle run saves nothing twice.
     cut_at: Positions,
+    /// Something was learned beside the source since then.
+    taught: bool,
+    feed: Option<Feed>,
     outcomes: Outcomes,
     pending: Pending,
     /// Whether what was declared is known to occur, or need not.
@@ -110,6 +115,16 @@ pub(super) struct Surroundings<'a> {
     pub(super) links: Links,
     /// Several learners; none for one.
     pub(super) team: Option<&'a Team>,
+    /// Who asks meanwhile.
+    pub(super) feed: Option<Feed>,
+}
+
+/// What the stage hears of next.
+enum Next {
+    Parsed(Work),
+    Taught(Lesson),
+    Nothing,
+    Ended,
 }
 
 /// Neighbours are gone; one of them knows why.
@@ -120,7 +135,7 @@ impl<'a> Stage<'a> {
         model: Model,
         options: &'a EngineOptions,
         positions: Positions,
-        Surroundings { input, links, team }: Surroundings<'a>,
+        Surroundings { input, links, team, feed }: Surroundings<'a>,
     ) -> Self {
         let counters = model.learner().counters();
         let (counted, first_examples, records) = (counters, counters.examples, counters.records);
@@ -147,6 +162,8 @@ impl<'a> Stage<'a> {
             next_records: None,
             next_time: None,
             cut_at,
+            taught: false,
+            feed,
             outcomes: Outcomes::default(),
             pending,
             is_seen: options.task == Task::Predict || options.allow_unseen || first_examples > 0,
@@ -204,37 +221,55 @@ impl<'a> Stage<'a> {
         let mut rotation = 0;
         loop {
             let Some(parsed) = links.parsed.get(rotation) else { return Ok(Ok(())) };
-            match parsed.recv_timeout(TICK) {
-                Ok(work) => {
+            let went = match self.next(parsed) {
+                Next::Parsed(work) => {
                     rotation = (rotation + 1) % links.parsed.len();
-                    if let Err(gone) = self.take(work, links)? {
-                        return Ok(Err(gone));
-                    }
+                    self.feed.iter_mut().for_each(Feed::learned);
+                    self.take(work, links)?
                 }
-                Err(RecvTimeoutError::Timeout) => {
-                    if let Err(gone) = self.cut_if_due(links) {
-                        return Ok(Err(gone));
-                    }
+                Next::Taught(lesson) => {
+                    self.feed.iter_mut().for_each(Feed::learned);
+                    self.learn_taught(lesson, links)?
                 }
-                Err(RecvTimeoutError::Disconnected) if !self.is_lost() => {
-                    if self.input.ended.load(Ordering::Acquire)
-                        && let Err(gone) = self.learn_rest(links)?
-                    {
-                        return Ok(Err(gone));
-                    }
-                    return self.failure.take().map_or(Ok(Ok(())), Err);
-                }
-                Err(RecvTimeoutError::Disconnected) => {}
-            }
-            if self.is_lost() {
+                Next::Nothing => self.cut_if_due(links),
+                Next::Ended if !self.is_lost() => return self.end(links),
+                Next::Ended => Ok(()),
+            };
+            if went.is_err() || self.is_lost() {
                 return Ok(Err(Gone));
             }
             self.observe(observer);
             self.tell_losses();
+            if let Some(feed) = &mut self.feed {
+                feed.tell(&self.model, self.team);
+            }
             if self.failure.is_some() && self.is_alone() {
                 return self.failure.take().map_or(Ok(Ok(())), Err);
             }
         }
+    }
+
+    fn next(&self, parsed: &Receiver<Work>) -> Next {
+        let nobody = never();
+        let lessons = self.feed.as_ref().map_or(&nobody, |feed| &feed.lessons);
+        select! {
+            recv(parsed) -> work => work.map_or(Next::Ended, Next::Parsed),
+            recv(lessons) -> lesson => lesson.map_or(Next::Nothing, Next::Taught),
+            default(TICK) => Next::Nothing,
+        }
+    }
+
+    /// Nothing comes any more.
+    fn end(&mut self, links: &Links) -> Result<Result<(), Gone>, EngineError> {
+        if self.input.ended.load(Ordering::Acquire)
+            && let Err(gone) = self.learn_rest(links)?
+        {
+            return Ok(Err(gone));
+        }
+        if let Err(gone) = self.end_taught(links)? {
+            return Ok(Err(gone));
+        }
+        self.failure.take().map_or(Ok(Ok(())), Err)
     }
 
     /// Whether all since the last commit is void. Batches half-way need no care then: no cut will be taken of them.
@@ -379,6 +414,10 @@ impl<'a> Stage<'a> {
 
     fn count(&mut self, work: &Work) {
         self.bytes += work.records.byte_len() as u64 + work.records.len() as u64;
+        self.tell_batch(work);
+    }
+
+    fn tell_batch(&mut self, work: &Work) {
         let (now, before) = (self.model.learner().counters(), self.counted);
         let count = BatchCount {
             records: work.records.len() as u64,

@@ -94,6 +94,21 @@ impl NetworkArm {
         Ok(Self { options, head, rule, bindings, tables, uses, moved, watch, seen })
     }
 
+    /// One over the same tables that only predicts, with copies of the dense parameters.
+    pub(super) fn viewing(&self) -> Self {
+        Self {
+            options: self.options,
+            head: self.head.clone(),
+            rule: self.rule.clone(),
+            bindings: self.bindings.clone(),
+            tables: self.tables.clone(),
+            uses: self.uses.iter().map(|_| Uses::default()).collect(),
+            moved: Vec::new(),
+            watch: Vec::new(),
+            seen: self.seen.clone(),
+        }
+    }
+
     pub(super) fn batch(&self) -> usize {
         self.options.batch.max(1)
     }

@@ -98,7 +98,7 @@ pub struct Learned {
 /// assert!((user[0] * item[0] + user[1] * item[1] - 3.5).abs() < 0.01);
 /// # Ok::<(), flexihash::model::network::NetworkError>(())
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct NetworkHead<N = Box<dyn Network>> {
     network: N,
     fields: Vec<Field>,

@@ -95,6 +95,19 @@ pub(super) struct Dense {
     tensors: OnceLock<BTreeMap<String, Var>>,
 }
 
+impl Clone for Dense {
+    /// The tensors, whose memory would be shared, are made anew.
+    fn clone(&self) -> Self {
+        let Self { optimizer, declared, states, .. } = self;
+        Self {
+            optimizer: optimizer.clone(),
+            declared: declared.clone(),
+            states: states.clone(),
+            tensors: OnceLock::new(),
+        }
+    }
+}
+
 impl Dense {
     /// Parameters with their first values.
     pub(super) fn new(

@@ -1,0 +1,62 @@
+//! A model folder, followed: its newest generation answers.
+
+use super::model::ModelError;
+use super::{Live, Model};
+use crate::checkpoint::ModelDir;
+use crate::metrics::Metrics;
+
+/// Loads a folder's generations as they come and has a [`Live`] answer by the newest. Takes no lock: a trainer writes and prunes meanwhile.
+/// The next generation is loaded beside the one that answers, so that for a while there are two in memory.
+#[derive(Debug)]
+pub struct Follower {
+    folder: ModelDir,
+    live: Live,
+    metrics: Metrics,
+    /// The generation that answers.
+    current: Option<u64>,
+    /// One that could not be loaded, once that was said.
+    failed: Option<u64>,
+}
+
+impl Follower {
+    /// Follows `folder`; nothing is loaded before [`Follower::look`].
+    pub fn new(folder: ModelDir, live: &Live, metrics: &Metrics) -> Self {
+        Self { folder, live: live.clone(), metrics: metrics.clone(), current: None, failed: None }
+    }
+
+    /// The generation that answers; none before the first one.
+    pub fn generation(&self) -> Option<u64> {
+        self.current
+    }
+
+    /// Loads the newest generation if it is another one than that which answers, and returns its number. To be called now and then.
+    ///
+    /// # Errors
+    /// A folder or generation that cannot be read: the one before goes on answering.
+    pub fn look(&mut self) -> Result<Option<u64>, ModelError> {
+        let newest = self.folder.newest()?;
+        if newest.is_none() || newest == self.current {
+            return Ok(None);
+        }
+        let loaded = self.load();
+        if let Err(error) = &loaded
+            && self.failed != newest
+        {
+            self.failed = newest;
+            self.metrics.loaded(None);
+            tracing::warn!(generation = newest, "cannot be loaded: {error}");
+        }
+        loaded
+    }
+
+    fn load(&mut self) -> Result<Option<u64>, ModelError> {
+        let Some(mut generation) = self.folder.latest()? else { return Ok(None) };
+        let number = generation.manifest().generation;
+        let key = self.folder.hash_key()?.unwrap_or_default();
+        let model = Model::load(&mut generation, &key)?;
+        self.live.publish(&model, Some(number));
+        self.metrics.loaded(Some(number));
+        (self.current, self.failed) = (Some(number), None);
+        Ok(Some(number))
+    }
+}

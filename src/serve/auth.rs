@@ -1,0 +1,67 @@
+//! Who may ask.
+//!
+//! With a token every request but the probes' must bring it (`Authorization: Bearer …`). Without one, everybody who reaches the address
+//! may ask, but a browser may not for the pages of others: a request with a body whose `Origin` is not this server is refused, else any web
+//! site could have records learned by a model on its visitor's own machine.
+
+use super::ServeError;
+use super::api::failure;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use std::fmt;
+use std::sync::Arc;
+use subtle::ConstantTimeEq;
+
+/// Shortest and longest token, in characters.
+const LENGTHS: std::ops::RangeInclusive<usize> = 16..=1024;
+
+/// A secret that requests bring. Compared in constant time; never shown.
+#[derive(Clone)]
+pub struct Token(Arc<str>);
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+impl Token {
+    /// Takes `text`, without white space around it.
+    ///
+    /// # Errors
+    /// Fewer than 16 characters, more than 1024, or others than visible ASCII.
+    pub fn new(text: &str) -> Result<Self, ServeError> {
+        let text = text.trim();
+        let fits = LENGTHS.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        if fits { Ok(Self(text.into())) } else { Err(ServeError::Token) }
+    }
+
+    fn fits(&self, headers: &HeaderMap) -> bool {
+        let given = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
+        let Some((scheme, given)) = given.and_then(|given| given.split_at_checked(7)) else { return false };
+        scheme.eq_ignore_ascii_case(b"Bearer ") && bool::from(given.ct_eq(self.0.as_bytes()))
+    }
+}
+
+/// Lets a request pass, or says why not.
+pub(super) async fn check(State(token): State<Option<Token>>, request: Request, next: Next) -> Response {
+    let is_probe = matches!(request.uri().path(), "/healthz" | "/readyz");
+    if !is_probe && token.is_some_and(|token| !token.fits(request.headers())) {
+        let why = "expected the header Authorization: Bearer TOKEN";
+        return ([(header::WWW_AUTHENTICATE, "Bearer")], failure(StatusCode::UNAUTHORIZED, why))
+            .into_response();
+    }
+    if request.method() == Method::POST && !is_own(request.headers()) {
+        return failure(StatusCode::FORBIDDEN, "a browser may not ask for the page of another site");
+    }
+    next.run(request).await
+}
+
+/// Whether no page of another origin asks.
+fn is_own(headers: &HeaderMap) -> bool {
+    let Some(origin) = headers.get(header::ORIGIN) else { return true };
+    let authority = origin.to_str().ok().and_then(|origin| Some(origin.split_once("://")?.1));
+    authority.is_some_and(|authority| headers.get(header::HOST).is_some_and(|host| host == authority))
+}
