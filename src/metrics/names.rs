@@ -1,5 +1,6 @@
 //! Registering metrics under their names, and those that are absent until they have a value.
 
+use super::figures::Told;
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
@@ -69,6 +70,13 @@ impl Names {
     pub(super) fn durations(&mut self, name: &str, help: &str) -> Late<Histogram> {
         let make = || Histogram::new(DURATIONS);
         self.add(name, help, Some(Unit::Seconds), Late { metric: Arc::default(), make })
+    }
+
+    /// What the learner tells as a whole.
+    pub(super) fn told(&mut self) -> Told {
+        let told = Told::default();
+        self.registry.register_collector(Box::new(told.clone()));
+        told
     }
 
     fn add<M: Metric + Clone>(&mut self, name: &str, help: &str, unit: Option<Unit>, metric: M) -> M {

@@ -21,6 +21,7 @@ mod index;
 mod lease;
 mod single;
 mod stripe;
+mod survey;
 
 pub use cut::CutRows;
 pub use index::Place;
