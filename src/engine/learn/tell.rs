@@ -147,6 +147,9 @@ fn task_names(learner: &Learner) -> Vec<Option<String>> {
 
 fn quality(report: &Report, bins: &[Bin]) -> Quality {
     let Report { examples, figures } = report;
+    if *examples == 0 {
+        return Quality::default();
+    }
     let bin = |bin: &Bin| {
         let Bin { from, prediction, label, weight } = *bin;
         CalibrationBin { from, prediction, label, weight }

@@ -119,11 +119,11 @@ function show(element, found, format) {
 const OVER = { over: "window" };
 const TILES = [
   { name: "Records", of: () => sample("records_total"), format: whole, note: () => (speed === null ? "" : rate(speed) + "/s") },
-  { name: "Examples", of: () => sample("model_examples"), format: whole, note: () => "of the model's life" },
-  { name: "Loss, window", of: () => sample("loss", OVER), format: four, note: () => beside("loss", four) },
-  { name: "AUC, window", of: () => sample("auc", OVER), format: four, note: () => beside("auc", four) },
-  { name: "Normalized entropy, window", of: () => sample("normalized_entropy", OVER), format: four, note: () => beside("normalized_entropy", four) },
-  { name: "Calibration, window", of: () => sample("calibration_ratio", OVER), format: three, note: () => beside("calibration_ratio", three) },
+  { name: "Examples", of: () => sample("model_examples"), format: whole, note: () => "in its life" },
+  { name: "Window loss", of: () => sample("loss", OVER), format: four, note: () => beside("loss", four) },
+  { name: "Window AUC", of: () => sample("auc", OVER), format: four, note: () => beside("auc", four) },
+  { name: "Window entropy", of: () => sample("normalized_entropy", OVER), format: four, note: () => beside("normalized_entropy", four) },
+  { name: "Window calibration", of: () => sample("calibration_ratio", OVER), format: three, note: () => beside("calibration_ratio", three) },
   { name: "Bad records", of: worstFirst, format: whole, note: () => "" },
   { name: "Last checkpoint", of: () => sample("last_checkpoint_age_seconds"), format: ago, note: generation },
   { name: "Last commit", of: () => sample("last_commit_timestamp_seconds"), format: clock, note: () => whole(value("commits_total")) + " commits" },
@@ -135,7 +135,7 @@ const sum = (name) => all(name).reduce((total, { value }) => total + value, 0);
 
 function beside(name, format) {
   const life = sample(name, { over: "life" });
-  return life ? "whole life " + format(life.value) : "";
+  return life ? "life " + format(life.value) : "";
 }
 
 function generation() {
@@ -247,6 +247,8 @@ class Chart {
       this.wait.remove();
       this.plot = new uPlot(this.settings(), data, this.box);
     }
+    // Without a cursor the legend shows the newest values.
+    if (!(this.plot.cursor.left >= 0)) this.plot.setLegend({ idx: this.options.time ? data[0].length - 1 : null });
     if (this.table.open) this.fillTable();
   }
 
@@ -301,7 +303,16 @@ function table(head, rows, { numbers = false, caption = "", classes = "" } = {})
 }
 
 const near = (value) => Number(value.toPrecision(4)).toString();
-const tight = { y: { range: (_, low, high) => { const room = Math.max((high - low) * 0.1, 1e-4); return [low - room, high + room]; } } };
+/// Fits the curves but for their first few points, which swing most and say least.
+function fit(plot) {
+  const skipped = Math.min(plot.data[0].length - 1, Math.max(3, Math.floor(plot.data[0].length / 50)));
+  const values = plot.data.slice(1).flatMap((list) => list.slice(skipped)).filter((value) => value !== null && value !== undefined);
+  if (!values.length) return [0, 1];
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const room = Math.max((high - low) * 0.12, 1e-4);
+  return [low - room, high + room];
+}
+const tight = { y: { range: fit } };
 const two = (name) => [{ name: "whole life", ink: "--faint", width: 1.5 }, { name: "window", ink: name }];
 const charts = {};
 
@@ -413,9 +424,20 @@ function drawNorms() {
   const bins = all("row_norm_share").filter(({ labels }) => labels.table === tables[0]);
   const most = Math.max(1e-9, ...bins.map(({ value }) => value));
   const end = (index) => (bins[index + 1] ? "up to " + bins[index + 1].labels.norm : "and above");
-  const rows = bins.map((found, index) => [`${found.labels.norm} ${end(index)}`, metric(found, share), bar(found.value / most)]);
+  const columns = bins.map((found) => {
+    const column = make("div", {}, make("span", {}, found.value ? share(found.value).replace(" %", "") : ""), make("i"), make("small", {}, found.labels.norm.replace("0.", ".")));
+    column.children[1].style.height = (130 * found.value) / most + "px";
+    return column;
+  });
   const of = tables[0] === undefined ? "" : `table ${tables[0]}, `;
-  card("norms", "Norms of rows", of + "share of a sample of touched rows", rows.length ? table(["norm", "share", ""], rows, { numbers: true }) : null);
+  const content = make("div", {});
+  if (bins.length) {
+    const rows = bins.map((found, index) => [`${found.labels.norm} ${end(index)}`, metric(found, share)]);
+    const details = make("details", {}, make("summary", {}, "As a table"), table(["norm", "share"], rows, { numbers: true }));
+    details.open = $("norms").querySelector("details")?.open === true;
+    content.append(make("div", { class: "columns", role: "img", "aria-label": "Shares of rows by norm; below as a table" }, ...columns), details);
+  }
+  card("norms", "Norms of rows", of + "% of a sample of touched rows, from each norm up to the next", bins.length ? content : null);
 }
 
 // ---- bad records ----
@@ -434,7 +456,7 @@ async function drawLetters() {
   const letters = await (await ask("/dead-letters")).json();
   lettersKnown = total;
   const row = ({ time, kind, reason, source, line, length, record }) => [
-    make("td", { class: "n" }, clock(time)), kind, `${source}, line ${grouped.format(line)}`, reason,
+    make("td", { class: "k" }, clock(time)), make("td", { class: "k" }, kind), make("td", { class: "k" }, `${source === "-" ? "standard input" : source}, line ${grouped.format(line)}`), reason,
     make("td", {}, record === undefined ? "not shown to other machines" : make("code", {}, record + (length > new TextEncoder().encode(record).length ? "…" : ""))),
   ];
   const head = ["when", "kind", "where", "why", "the record, or its head"];
