@@ -158,6 +158,24 @@ fn round(value: f64, step: f64) -> String {
     format!("{value:.digits$}")
 }
 
+/// Where the legend stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Corner {
+    LowerLeft,
+    LowerRight,
+    UpperRight,
+}
+
+impl Corner {
+    fn position(self) -> SeriesLabelPosition {
+        match self {
+            Self::LowerLeft => SeriesLabelPosition::LowerLeft,
+            Self::LowerRight => SeriesLabelPosition::LowerRight,
+            Self::UpperRight => SeriesLabelPosition::UpperRight,
+        }
+    }
+}
+
 /// A chart, without what depends on how it is drawn.
 #[derive(Debug, Clone)]
 pub(crate) struct Chart {
@@ -169,8 +187,7 @@ pub(crate) struct Chart {
     pub(crate) curves: Vec<Curve>,
     /// In pixels; see [`HEIGHT`].
     pub(crate) height: u32,
-    /// Where the legend stands: at the upper right, or at the lower left.
-    pub(crate) legend_above: bool,
+    pub(crate) legend: Corner,
 }
 
 type Drawn<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Scale, Scale>>;
@@ -193,7 +210,10 @@ impl Chart {
         let page = SVGBackend::with_string(svg, (WIDTH, self.height)).into_drawing_area();
         page.fill(&PAGE)?;
         let mut builder = ChartBuilder::on(&page);
-        builder.caption(&self.title, font(18)).margin(12).margin_right(24);
+        builder.margin(12).margin_right(24);
+        if !self.title.is_empty() {
+            builder.caption(&self.title, font(18));
+        }
         builder.x_label_area_size(48).y_label_area_size(72);
         let mut chart = builder.build_cartesian_2d(self.x.clone(), self.y.clone())?;
         let mut mesh = chart.configure_mesh();
@@ -203,8 +223,7 @@ impl Chart {
             curve.draw(&mut chart)?;
         }
         let mut legend = chart.configure_series_labels();
-        let (above, below) = (SeriesLabelPosition::UpperRight, SeriesLabelPosition::LowerLeft);
-        legend.position(if self.legend_above { above } else { below }).margin(12).legend_area_size(36);
+        legend.position(self.legend.position()).margin(12).legend_area_size(36);
         legend.background_style(PAGE.filled()).border_style(GRID).label_font(font(13)).draw()?;
         page.present()
     }
@@ -279,7 +298,7 @@ mod tests {
             axes: ["along", "up"],
             curves: curves.collect(),
             height: HEIGHT,
-            legend_above: false,
+            legend: Corner::LowerLeft,
         }
     }
 

@@ -223,7 +223,7 @@ impl Report {
             axes: [if by_buckets { "buckets" } else { "hashes of an id" }, "probability, share of ids"],
             curves,
             height: chart::HEIGHT,
-            legend_above: false,
+            legend: chart::Corner::LowerLeft,
         }
     }
 

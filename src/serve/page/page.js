@@ -260,7 +260,7 @@ class Chart {
       value: (_, value) => (value === null || value === undefined ? "–" : values(value)), ...more,
     });
     return {
-      width: this.width(), height: HEIGHT, padding: [8, 8, 0, 0],
+      width: this.width(), height: HEIGHT, padding: [8, time ? 28 : 10, 0, 0],
       series: [time ? { label: "time", value: (_, at) => (at ? clock(at) : "–") } : { label: this.options.x, value: (_, at) => (at === null ? "–" : values(at)) }, ...this.lines.map(line)],
       axes: [
         { ...axis, space: 70, ...(time ? { values: "{HH}:{mm}:{ss}", size: 30 } : { size: 30 }) },

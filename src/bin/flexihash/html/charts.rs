@@ -1,6 +1,6 @@
 //! The report's charts: how figures went, by examples rather than time, and predictions beside labels.
 
-use crate::chart::{Chart, Curve, Ink, Mark, Scale};
+use crate::chart::{Chart, Corner, Curve, Ink, Mark, Scale};
 use crate::error::{CommandError, usage};
 use flexihash::learner::{CalibrationBin, CurvePoint, Figures, Learner};
 use flexihash::metrics::CALIBRATION;
@@ -77,7 +77,8 @@ fn learning(tasks: &[Task], pick: fn(&Figures) -> Option<f64>) -> Option<Chart> 
     }
     let (low, high) = values.iter().fold((f64::MAX, f64::MIN), |(low, high), &y| (low.min(y), high.max(y)));
     let room = ((high - low) * 0.15).max(high.abs() * 1e-3).max(1e-6);
-    let y = Scale::linear(low - room, high + room);
+    // Above the curves is the place of the legend.
+    let y = Scale::linear(low - room, high + 2.5 * room);
     for curve in &mut curves {
         curve.points.retain(|point| y.holds(point.1));
     }
@@ -89,7 +90,7 @@ fn learning(tasks: &[Task], pick: fn(&Figures) -> Option<f64>) -> Option<Chart> 
         axes,
         curves,
         height: HEIGHT,
-        legend_above: true,
+        legend: Corner::UpperRight,
     })
 }
 
@@ -126,6 +127,6 @@ fn calibration(tasks: &[Task], bins: &[[Vec<CalibrationBin>; 2]]) -> Chart {
         axes: ["mean prediction", "mean label"],
         curves,
         height: HEIGHT,
-        legend_above: false,
+        legend: Corner::LowerRight,
     }
 }

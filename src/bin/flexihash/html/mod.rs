@@ -106,7 +106,7 @@ fn tiles(out: &mut String, summary: &Summary) {
         ("examples", count(summary.examples), String::new()),
         ("progressive loss", figure(Some(life.loss)), beside(Some(window.loss))),
         ("AUC", figure(life.auc), beside(window.auc)),
-        ("normalized entropy", figure(life.normalized_entropy), beside(window.normalized_entropy)),
+        ("norm. entropy", figure(life.normalized_entropy), beside(window.normalized_entropy)),
         ("RMSE", figure(life.rmse), beside(window.rmse)),
         ("calibration", figure(life.calibration), beside(window.calibration)),
         ("bad records", count(summary.skipped), String::new()),
@@ -146,10 +146,16 @@ fn cell(out: &mut String, key: &str, value: Option<&Value>) {
     let _ = write!(out, "<td class=\"n\" data-key=\"{}\" data-value=\"{value}\">{text}</td>", escape(key));
 }
 
+/// Keys of the summary that come first, in this order.
+const FIRST: [&str; 8] =
+    ["examples", "records", "skipped", "features", "dropped_steps", "loss", "auc", "normalized_entropy"];
+
 /// Every number of the summary, but the times.
 fn figures_table(out: &mut String, summary: &Value) {
     begin_table(out, "Figures", &["", "whole stream", "window"]);
-    for (key, value) in summary.as_object().into_iter().flatten() {
+    let mut figures: Vec<_> = summary.as_object().into_iter().flatten().collect();
+    figures.sort_by_key(|(key, _)| FIRST.iter().position(|first| first == key).unwrap_or(FIRST.len()));
+    for (key, value) in figures {
         if !value.is_number() || matches!(key.as_str(), "seconds" | "examples_per_second") {
             continue;
         }
@@ -212,7 +218,7 @@ fn sources_table(out: &mut String, finished: &Finished) {
 }
 
 fn options_table(out: &mut String, options: &Value) {
-    begin_table(out, "Options of the model", &["option", "value"]);
+    begin_table(out, "Options of the model", &[]);
     for (name, value) in options.as_object().into_iter().flatten() {
         if value.is_null() || value == &Value::Array(Vec::new()) {
             continue;
