@@ -1,8 +1,8 @@
 #!/bin/sh
 # Everything that must hold before a change goes in: ./test.sh
 #
-# Needs the stable Rust toolchain (rustup.rs), a C and a C++ compiler, make, perl, and Java 17 with Maven for the Kafka
-# broker (fixtures/kafka). What is missing it installs where it can (rustup components; packages by apt-get, as root) and
+# Needs the stable Rust toolchain (rustup.rs), a C and a C++ compiler, make, perl, Java 17 with Maven for the Kafka
+# broker (fixtures/kafka), and Chromium with its driver for the live page. What is missing it installs where it can (rustup components; packages by apt-get, as root) and
 # otherwise says how. All steps run, also after one has failed; at the end stand what failed and the times, and the exit
 # code is that of the whole. About half an hour on two cores with nothing built, most of it compiling. FUZZ_SECONDS
 # (default 60) bounds the fuzzing, FLEXIHASH_CHAOS (default 12) the faults of the Kafka chaos test;
@@ -59,6 +59,8 @@ need make make
 need perl perl
 need java openjdk-17-jre-headless
 need mvn maven
+need chromium chromium # the live page is looked at
+need chromedriver chromium-driver
 command -v cargo >/dev/null || stop "cargo is missing: install the stable Rust toolchain, https://rustup.rs"
 cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt ||
     stop "cargo fmt is missing: with a network, rustup component add rustfmt"

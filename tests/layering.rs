@@ -28,7 +28,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("flate2", &["source"]),
     ("zstd", &["source"]),
     ("toml", &["config"]),
-    ("humantime", &["config"]),
+    ("humantime", &["config", "bin"]), // the time in bin/flexihash/html
     ("base64", &["sink"]),
     ("crossbeam_channel", &["engine"]),
     ("siphasher", &["hash"]),

@@ -24,13 +24,16 @@ pub struct RunFlags {
     /// The results as one JSON object
     #[cfg_attr(feature = "cli", arg(long, value_name = "PATH", help_heading = "Output"))]
     pub summary: Option<PathBuf>,
+    /// The results as one page, FILE.html, with learning curve, calibration and options; opens anywhere
+    #[cfg_attr(feature = "cli", arg(long, value_name = "FILE", help_heading = "Output"))]
+    pub report: Option<PathBuf>,
     /// Print nothing but errors
     #[cfg_attr(
         feature = "cli",
         arg(long, short = 'q', num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Output")
     )]
     pub quiet: Option<bool>,
-    /// Serve /metrics, /healthz and /readyz over HTTP here: PORT on loopback, or HOST:PORT
+    /// Serve a live page, /metrics, /healthz and /readyz over HTTP here: PORT on loopback, or HOST:PORT
     #[cfg(feature = "serve")]
     #[cfg_attr(feature = "cli", arg(long, value_name = "ADDR", help_heading = "Output"))]
     pub metrics_listen: Option<String>,

@@ -228,6 +228,11 @@ impl Model {
         self.learner.watch(names);
     }
 
+    /// Keeps a learning curve of each task from now on, for [`Learner::curves`]. Nothing of the model changes.
+    pub fn trace(&mut self) {
+        self.learner.trace();
+    }
+
     pub(super) fn learner_mut(&mut self) -> &mut Learner {
         &mut self.learner
     }

@@ -1,7 +1,7 @@
 //! The figures of a model's whole life, as `--summary` writes them.
 
 use super::Model;
-use crate::learner::{Figures, Learner, Report};
+use crate::learner::{Figures, Report};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -70,14 +70,8 @@ impl Summary {
     }
 }
 
-/// Progressive loss over the model's life and over its last window; none before the first example.
-pub(super) fn losses(learner: &Learner) -> Option<(f64, f64)> {
-    let (reports, windows): (Vec<Report>, Vec<Report>) = learner.reports().unzip();
-    (learner.counters().examples > 0).then(|| (mean(&reports).loss, mean(&windows).loss))
-}
-
 /// Means over tasks, weighted by their examples.
-fn mean(reports: &[Report]) -> Figures {
+pub(super) fn mean(reports: &[Report]) -> Figures {
     if let [one] = reports {
         return one.figures;
     }

@@ -70,6 +70,18 @@ impl Heads {
         }
     }
 
+    pub(super) fn sample_norms(
+        &self,
+        index: usize,
+        place: (usize, usize),
+        most: usize,
+        mut visit: impl FnMut(f32),
+    ) {
+        if let Some(arm) = self.arms.get(index) {
+            arm.table().sample_touched(place, most, |row| visit(arm.weight(row).abs()));
+        }
+    }
+
     /// Predicts and learns the rows of `work` for task `index`; returns how many row updates were dropped.
     pub(super) fn run(
         &mut self,

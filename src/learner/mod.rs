@@ -9,7 +9,9 @@
 
 mod arm;
 mod build;
+mod calibration;
 mod copies;
+mod curve;
 mod heads;
 #[cfg(feature = "network")]
 mod network;
@@ -18,6 +20,8 @@ mod replica;
 pub mod validation;
 mod viewer;
 
+pub use calibration::CalibrationBin;
+pub use curve::CurvePoint;
 #[cfg(feature = "network")]
 pub use network::NetworkOptions;
 pub use options::{HeadKind, LearnerError, LearnerOptions, Learning};
@@ -202,6 +206,8 @@ pub struct Learner {
     tasks: Vec<Task>,
     names: Option<Arc<[String]>>,
     counters: Counters,
+    /// Whether learning curves are kept.
+    traces: bool,
     heads: Heads,
     #[cfg(feature = "network")]
     network: Option<Box<network::NetworkArm>>,
@@ -273,6 +279,7 @@ impl Learner {
             tasks: Vec::new(),
             names: None,
             counters,
+            traces: false,
             heads: Heads::default(),
             #[cfg(feature = "network")]
             network: None,
@@ -286,7 +293,11 @@ impl Learner {
     }
 
     fn name_task(&mut self, name: Option<String>) {
-        self.tasks.push(Task { name, validation: Validation::new(self.options.loss) });
+        let mut validation = Validation::new(self.options.loss);
+        if self.traces {
+            validation.trace();
+        }
+        self.tasks.push(Task { name, validation });
         self.names = self.tasks.iter().map(|task| task.name.clone()).collect();
     }
 
@@ -314,6 +325,22 @@ impl Learner {
     /// [`Learner::task_names`].
     pub fn reports(&self) -> impl Iterator<Item = (Report, Report)> {
         self.tasks.iter().map(|task| (task.validation.report(), task.validation.window()))
+    }
+
+    /// Keeps a learning curve of each task from now on; see [`Validation::trace`]. What is learned stays the same.
+    pub fn trace(&mut self) {
+        self.traces = true;
+        self.tasks.iter_mut().for_each(|task| task.validation.trace());
+    }
+
+    /// Each task's learning curve, in the order of [`Learner::task_names`]; see [`Validation::curve`].
+    pub fn curves(&self) -> impl Iterator<Item = Vec<CurvePoint>> {
+        self.tasks.iter().map(|task| task.validation.curve())
+    }
+
+    /// Each task's predictions beside labels, over the model's life and the last window; see [`Validation::calibration`].
+    pub fn calibrations(&self, edges: &[f64]) -> impl Iterator<Item = [Vec<CalibrationBin>; 2]> {
+        self.tasks.iter().map(move |task| task.validation.calibration(edges))
     }
 
     /// The tables with the names they are stored under: one a task, or those of the fields.
@@ -368,6 +395,16 @@ impl Learner {
             return network.for_each_weight(index, visit);
         }
         self.heads.for_each_weight(index, visit);
+    }
+
+    /// Norms (L2) of the weights of some touched rows of table `index`: of those of stripe `place.0`, `most` at most, from a slot on
+    /// that `place.1` chooses. The stripe is locked meanwhile. A row of a head counts by its weight, a network's by its vector.
+    pub fn sample_norms(&self, index: usize, place: (usize, usize), most: usize, visit: impl FnMut(f32)) {
+        #[cfg(feature = "network")]
+        if let Some(network) = &self.network {
+            return network.sample_norms(index, place, most, visit);
+        }
+        self.heads.sample_norms(index, place, most, visit);
     }
 
     /// How many records are learned together, counted from the first: 1 but for networks.

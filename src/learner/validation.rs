@@ -3,6 +3,8 @@
 //! Weighted means in f64, an AUC from a fixed histogram (memory does not grow, and two runs add in the same order, so
 //! figures are deterministic). Nothing here feeds back into learning.
 
+use super::calibration::{CalibrationBin, bins};
+use super::curve::{Curve, CurvePoint};
 use crate::kernel::Isa;
 use crate::model::Loss;
 use serde::{Deserialize, Serialize};
@@ -121,6 +123,17 @@ impl Sums {
         (pairs > 0.0).then(|| ordered / pairs)
     }
 
+    /// Empty where predictions are no probabilities.
+    fn calibration(&self, loss: Loss, edges: &[f64]) -> Vec<CalibrationBin> {
+        match self.histogram.split_at_checked(BINS) {
+            Some((positive, negative)) if loss == Loss::Logistic => {
+                let weights = positive.iter().copied().zip(negative.iter().copied()).enumerate();
+                bins(weights.map(|(bin, weights)| (middle(bin), weights)), edges)
+            }
+            _ => Vec::new(),
+        }
+    }
+
     fn report(&self, loss: Loss) -> Report {
         let mean = |sum: f64| if self.weight > 0.0 { sum / self.weight } else { 0.0 };
         let (label, prediction) = (mean(self.label), mean(self.prediction));
@@ -176,6 +189,12 @@ fn bin(loss: Loss, prediction: f64) -> usize {
     ((prediction.clamp(-8.0, 8.0) + 8.0) / 16.0 * (BINS - 1) as f64) as usize
 }
 
+/// The probability in the middle of a logistic bin: predictions in it are within 0.2 percentage points of it.
+fn middle(bin: usize) -> f64 {
+    let odds = f64::from(f32::from_bits(((bin as u32 + ((127 - 32) << 6)) << 17) | 1 << 16));
+    odds / (1.0 + odds)
+}
+
 /// Predictions judged side by side.
 const WIDE: usize = 8;
 
@@ -198,12 +217,51 @@ pub struct Validation {
     whole: Sums,
     previous: Sums,
     current: Sums,
+    /// The number of examples at which the curve gets its next point; never if there is none.
+    next_point: u64,
+    curve: Curve,
 }
 
 impl Validation {
     /// Nothing seen.
     pub fn new(loss: Loss) -> Self {
-        Self { loss, whole: Sums::new(loss), previous: Sums::new(loss), current: Sums::new(loss) }
+        let [whole, previous, current] = std::array::from_fn(|_| Sums::new(loss));
+        Self { loss, whole, previous, current, next_point: u64::MAX, curve: Curve::default() }
+    }
+
+    /// Keeps a learning curve from now on, which is no part of the state: some 200 points, at numbers of examples that depend on
+    /// nothing but that number.
+    pub fn trace(&mut self) {
+        self.next_point = self.curve.next(self.whole.examples);
+    }
+
+    /// The points of the curve so far, and how things stand now as the last one; only that if none is kept.
+    pub fn curve(&self) -> Vec<CurvePoint> {
+        let mut points = self.curve.points().to_vec();
+        if points.last().is_none_or(|last| last.examples < self.whole.examples) {
+            points.push(self.point());
+        }
+        points
+    }
+
+    fn point(&self) -> CurvePoint {
+        let (life, window) = (self.report(), self.window());
+        CurvePoint { examples: life.examples, life: life.figures, window: window.figures }
+    }
+
+    #[cold]
+    fn take_point(&mut self) {
+        let point = self.point();
+        self.next_point = self.curve.push(point);
+    }
+
+    /// Predictions beside labels by the size of the prediction, over the model's life and over the last window: a range from each of
+    /// `edges`, ascending from 0, to the next; those without weight are left out. Empty for losses other than logistic. The mean
+    /// prediction is that of a fine histogram, true to 0.2 percentage points.
+    pub fn calibration(&self, edges: &[f64]) -> [Vec<CalibrationBin>; 2] {
+        let mut window = self.previous.clone();
+        window.merge(&self.current);
+        [self.whole.calibration(self.loss, edges), window.calibration(self.loss, edges)]
     }
 
     /// Notes a prediction made before its label was learned.
@@ -236,6 +294,9 @@ impl Validation {
         }
         self.whole.add(judged);
         self.current.add(judged);
+        if self.whole.examples == self.next_point {
+            self.take_point();
+        }
     }
 
     /// Over the whole life of the model.
@@ -270,71 +331,4 @@ impl Validation {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn stream() -> impl Iterator<Item = (f64, f64)> {
-        (0..30_000u32).map(|i| {
-            let p = f64::from(i.wrapping_mul(2_654_435_761) >> 8) / f64::from(1u32 << 24);
-            (
-                p.clamp(0.001, 0.999),
-                f64::from(u8::from(i.wrapping_mul(40_503) >> 16 & 255 < (p * 256.0) as u32)),
-            )
-        })
-    }
-
-    #[test]
-    fn auc_is_that_of_sorting() {
-        let mut validation = Validation::new(Loss::Logistic);
-        let mut sorted: Vec<_> = stream().collect();
-        sorted.iter().for_each(|&(p, y)| validation.add(p, y, 1.0));
-        sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let (mut below, mut ordered) = (0.0, 0.0);
-        for (_, y) in &sorted {
-            if *y == 1.0 { ordered += below } else { below += 1.0 }
-        }
-        let exact = ordered / (below * (sorted.len() as f64 - below));
-        let auc = validation.report().figures.auc.unwrap();
-        assert!((auc - exact).abs() < 1e-3, "{auc} beside {exact}");
-    }
-
-    #[test]
-    fn a_perfect_base_rate_has_entropy_and_calibration_one() {
-        let mut validation = Validation::new(Loss::Logistic);
-        (0..1000).for_each(|i| validation.add(0.25, f64::from(u8::from(i % 4 == 0)), 2.0));
-        let report = validation.report().figures;
-        assert!((report.normalized_entropy.unwrap() - 1.0).abs() < 1e-12);
-        assert!((report.calibration.unwrap() - 1.0).abs() < 1e-12);
-        assert_eq!(report.auc, Some(0.5));
-        assert_eq!(report.rmse, None);
-    }
-
-    #[test]
-    fn the_window_forgets_and_the_state_does_not() {
-        let mut validation = Validation::new(Loss::Squared);
-        (0..15_000).for_each(|_| validation.add(1.0, 0.0, 1.0));
-        (0..25_000).for_each(|_| validation.add(0.0, 0.0, 1.0));
-        assert_eq!(validation.window().figures.rmse, Some(0.0));
-        assert!(validation.report().figures.rmse.unwrap() > 0.5);
-        let mut other = Validation::new(Loss::Squared);
-        assert!(other.restore(&validation.state()));
-        assert_eq!(other, validation);
-        assert!(!Validation::new(Loss::Logistic).restore(&validation.state()));
-    }
-
-    #[test]
-    fn figures_do_not_depend_on_how_many_are_noted_at_once() {
-        for loss in [Loss::Logistic, Loss::Squared, Loss::Hinge, Loss::Quantile(0.3), Loss::Poisson] {
-            let (mut each, mut all) = (Validation::new(loss), Validation::new(loss));
-            let records: Vec<_> = stream().map(|(p, y)| (p, y, 1.0 + p)).collect();
-            records.iter().for_each(|&(p, y, weight)| each.note(&alone(loss, p, y, weight)));
-            records.chunks(61).for_each(|some| all.add_all(some.iter().copied()));
-            assert_eq!(all, each, "{loss:?}");
-        }
-    }
-
-    fn alone(loss: Loss, prediction: f64, label: f64, weight: f64) -> Judged {
-        let (value, bin) = (loss.value(prediction, label), bin(loss, prediction));
-        Judged { loss: value, prediction, label, weight, bin }
-    }
-}
+mod tests;

@@ -18,6 +18,17 @@
 //! | `flexihash_dead_letters_total` | `reason`: `length`, `parse`, `feature`, `learner` | bad records |
 //! | `flexihash_model_examples` | | examples over the model's whole life |
 //! | `flexihash_loss` | `over`: `life`, `window` | progressive loss; the window is the last 10,000 to 20,000 examples |
+//! | `flexihash_auc` | `over`, `task` | area under the ROC curve |
+//! | `flexihash_normalized_entropy` | `over`, `task` | log loss / entropy of the base rate |
+//! | `flexihash_calibration_ratio` | `over`, `task` | mean prediction / mean label |
+//! | `flexihash_task_examples` | `task` | a task's examples over the model's whole life |
+//! | `flexihash_task_loss` | `over`, `task` | a task's progressive loss; `flexihash_loss` is the mean, weighted by examples |
+//! | `flexihash_calibration_prediction_mean` | `over`, `task`, `bin` | of the predictions from `bin` up to the next one |
+//! | `flexihash_calibration_label_mean` | `over`, `task`, `bin` | of the labels of these |
+//! | `flexihash_calibration_weight` | `over`, `task`, `bin` | sum of their weights |
+//! | `flexihash_table_rows` | `table` | rows of a table |
+//! | `flexihash_table_rows_touched` | `table` | rows that were ever changed; of a large table some seconds old |
+//! | `flexihash_row_norm_share` | `table`, `norm` | of the touched rows in a sample, how many have a norm from `norm` up to the next |
 //! | `flexihash_generation` | | the newest durable generation of the model folder |
 //! | `flexihash_checkpoints_total` | | generations made durable |
 //! | `flexihash_checkpoint_duration_seconds` | | histogram of how long each took |
@@ -39,14 +50,25 @@
 //!
 //! Counters are those of this process and begin at 0 with it; what is learned again after a lost commit is counted again.
 //! Records a second are `rate(flexihash_records_total[1m])`. What a run has nothing of, checkpoints without a model folder or lag
-//! of a file, is absent rather than 0. Written as [OpenMetrics](https://prometheus.io/docs/specs/om/open_metrics_spec/) 1.0,
+//! of a file, is absent rather than 0. So are labels: there is no `task` where records have a single label, no `table` where there is
+//! one. From `flexihash_auc` to `flexihash_row_norm_share` they are told once a second, and only where somebody listens
+//! ([`Metrics::watch`]). Written as [OpenMetrics](https://prometheus.io/docs/specs/om/open_metrics_spec/) 1.0,
 //! the text format that Prometheus asks for first.
 
+mod figures;
+mod history;
+mod letters;
 mod names;
 #[cfg(test)]
 mod tests;
 
+pub use figures::{CALIBRATION, CalibrationBin, Figures, NORMS, Quality, TableFigures, TaskFigures};
+pub use letters::BadRecord;
+
 use crate::sync::{Mutex, lock};
+use figures::Told;
+use history::{History, Sample};
+use letters::Letters;
 use names::{Late, Names, Timings};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -56,7 +78,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 /// The media type of [`Metrics::text`].
@@ -82,6 +104,11 @@ impl Bad {
         (Self::Feature, "feature"),
         (Self::Learner, "learner"),
     ];
+
+    /// Its word in labels.
+    fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(bad, _)| *bad == self).map_or("", |(_, name)| name)
+    }
 }
 
 /// What a group asked of a member.
@@ -134,6 +161,7 @@ struct Inner {
     dead_letters: Labelled<Counter>,
     model_examples: Gauge,
     loss: Labelled<Real>,
+    told: Told,
     generation: Late<Gauge>,
     checkpoints: Late<Counter>,
     checkpoint_duration: Late<Histogram>,
@@ -153,6 +181,10 @@ struct Inner {
     model_loads: Labelled<Counter>,
     /// What the age of a checkpoint counts from; none if the run saves nothing.
     aged_since: Mutex<Option<Instant>>,
+    /// Somebody looks at what costs more than a count.
+    watched: AtomicBool,
+    history: Mutex<History>,
+    letters: Mutex<Letters>,
 }
 
 impl fmt::Debug for Metrics {
@@ -182,6 +214,7 @@ impl Metrics {
             dead_letters,
             model_examples: named.plain("model_examples", "Examples over the model's whole life"),
             loss: named.plain("loss", "Progressive loss, over the model's life and its last window"),
+            told: named.told(),
             generation: named.late("generation", "The newest durable generation of the model folder", None),
             checkpoints: named.late("checkpoints", "Generations made durable", None),
             checkpoint_duration: named.durations("checkpoint_duration", "How long generations took"),
@@ -216,6 +249,9 @@ impl Metrics {
             serving_generation: named.late("serving_generation", "The generation that answers", None),
             model_loads: named.plain("model_loads", "Generations loaded, or not, to answer by"),
             aged_since: Mutex::new(None),
+            watched: AtomicBool::new(false),
+            history: Mutex::default(),
+            letters: Mutex::default(),
             registry: named.finish(),
         };
         for (_, reason) in Bad::ALL {
@@ -235,11 +271,55 @@ impl Metrics {
         inner.model_examples.set(whole(life));
     }
 
+    /// Somebody looks: from now on bad records are kept, and figures beyond the losses told.
+    pub fn watch(&self) {
+        self.0.watched.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether somebody looks.
+    pub fn is_watched(&self) -> bool {
+        self.0.watched.load(Ordering::Relaxed)
+    }
+
     /// A record is bad.
-    pub fn bad(&self, bad: Bad) {
-        for (_, reason) in Bad::ALL.iter().filter(|(kind, _)| *kind == bad) {
-            self.0.dead_letters.get_or_create(&[("reason", reason)]).inc();
+    pub fn bad(&self, record: BadRecord<'_>) {
+        self.0.dead_letters.get_or_create(&[("reason", record.bad.name())]).inc();
+        if self.is_watched() {
+            lock(&self.0.letters).push(record, unix_time());
         }
+    }
+
+    /// The newest bad records since somebody looks, 100 at most, the newest first, as a JSON array of objects `number`, `time`, `kind`,
+    /// `reason`, `source`, `line`, `length` and, if `records`, `record`: its first 500 bytes.
+    pub fn dead_letters(&self, records: bool) -> String {
+        lock(&self.0.letters).json(records)
+    }
+
+    /// Figures as they are now, for the gauges and for [`Metrics::history`].
+    pub fn figures(&self, figures: Figures) {
+        let [life, window] = &figures.means;
+        let both = |pick: fn(&Quality) -> Option<f64>| [pick(life), pick(window)];
+        let bad =
+            Bad::ALL.iter().map(|(_, reason)| self.0.dead_letters.get_or_create(&[("reason", reason)]).get());
+        let sample = Sample {
+            time: unix_time(),
+            records: self.0.records.get(),
+            bad: bad.sum(),
+            examples: u64::try_from(self.0.model_examples.get()).unwrap_or_default(),
+            loss: both(|quality| (quality.examples > 0).then_some(quality.loss)),
+            auc: both(|quality| quality.auc),
+            normalized_entropy: both(|quality| quality.normalized_entropy),
+            calibration: both(|quality| quality.calibration),
+        };
+        lock(&self.0.history).push(sample);
+        self.0.told.set(figures);
+    }
+
+    /// How figures were: the last ten minutes by the second, 600 samples at most of the time before, in the order of time, those
+    /// later than `since` (Unix time). A JSON object with the names of `columns` and `samples`, an array of values each, null
+    /// for what does not apply. With several tasks they are means weighted by examples.
+    pub fn history(&self, since: f64) -> String {
+        lock(&self.0.history).json(since)
     }
 
     /// Progressive losses as they are now.

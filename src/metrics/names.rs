@@ -1,5 +1,6 @@
 //! Registering metrics under their names, and those that are absent until they have a value.
 
+use super::figures::Told;
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
@@ -82,6 +83,13 @@ impl Names {
     pub(super) fn timings(&mut self, name: &str, help: &str) -> Timings {
         let make: fn() -> Histogram = || Histogram::new(REQUESTS);
         self.add(name, help, Some(Unit::Seconds), Timings::new_with_constructor(make))
+    }
+
+    /// What the learner tells as a whole.
+    pub(super) fn told(&mut self) -> Told {
+        let told = Told::default();
+        self.registry.register_collector(Box::new(told.clone()));
+        told
     }
 
     fn add<M: Metric + Clone>(&mut self, name: &str, help: &str, unit: Option<Unit>, metric: M) -> M {

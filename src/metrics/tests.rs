@@ -7,8 +7,10 @@ fn everything() -> Metrics {
     let metrics = Metrics::new();
     let count = BatchCount { records: 5, bytes: 600, examples: 4, features: 40, dropped_steps: 1 };
     metrics.batch(count, 104);
-    metrics.bad(Bad::Parse);
+    let (reason, source) = ("byte 0: no", "in");
+    metrics.bad(BadRecord { bad: Bad::Parse, reason, source, line: 1, length: 3, bytes: b"nul" });
     metrics.loss(0.5, 0.25);
+    metrics.figures(figures());
     metrics.saves(7);
     metrics.checkpointed(8, Duration::from_millis(30));
     metrics.committed(Duration::from_millis(3));
@@ -22,6 +24,22 @@ fn everything() -> Metrics {
     metrics.loaded(Some(8));
     metrics.loaded(None);
     metrics
+}
+
+fn figures() -> Figures {
+    let bin = CalibrationBin { from: 0.3, prediction: 0.35, label: 0.25, weight: 8.0 };
+    let quality = |loss: f64| Quality {
+        examples: 4,
+        loss,
+        auc: Some(0.75),
+        normalized_entropy: Some(loss * 1.5),
+        calibration: Some(1.25),
+        bins: vec![bin],
+    };
+    let task = TaskFigures { task: Some("a\"b\n\\".to_owned()), life: quality(0.5), window: quality(0.25) };
+    let norms = vec![0.5, 0.25, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.25, 0.0, 0.0];
+    let table = TableFigures { table: None, rows: 100, touched: 7, norms };
+    Figures { means: [quality(0.5), quality(0.25)], tasks: vec![task], tables: vec![table] }
 }
 
 /// Names of families, as the table in the module's docs has them.
@@ -54,6 +72,10 @@ fn values_are_those_that_were_told() {
         "flexihash_dead_letters_total{reason=\"length\"} 0",
         "flexihash_model_examples 104",
         "flexihash_loss{over=\"window\"} 0.25",
+        "flexihash_auc{over=\"window\",task=\"a\\\"b\\n\\\\\"} 0.75",
+        "flexihash_calibration_label_mean{over=\"life\",task=\"a\\\"b\\n\\\\\",bin=\"0.3\"} 0.25",
+        "flexihash_table_rows_touched 7.0",
+        "flexihash_row_norm_share{norm=\"1\"} 0.25",
         "flexihash_generation 8",
         "flexihash_checkpoints_total 1",
         "flexihash_checkpoint_duration_seconds_bucket{le=\"0.025\"} 0",
@@ -77,7 +99,9 @@ fn values_are_those_that_were_told() {
 fn what_a_run_has_nothing_of_is_absent() {
     let metrics = Metrics::new();
     let text = metrics.text();
-    for name in ["checkpoint", "commit", "generation", "lag", "partitions", "brokers", "loss"] {
+    for name in
+        ["checkpoint", "commit", "generation", "lag", "partitions", "brokers", "loss", "auc", "table", "task"]
+    {
         assert!(!text.contains(&format!("flexihash_{name}")), "{name}: {text}");
     }
     metrics.lag("t", 0, Some(1));
@@ -86,4 +110,25 @@ fn what_a_run_has_nothing_of_is_absent() {
     assert!(!metrics.text().contains("lag_records{"));
     metrics.saves(0);
     assert!(metrics.text().contains("flexihash_last_checkpoint_age_seconds "), "since the run began");
+}
+
+#[test]
+fn bad_records_are_kept_and_samples_taken_only_as_they_are_told() {
+    let metrics = everything();
+    assert_eq!(metrics.dead_letters(true), "[]", "nobody looks");
+    metrics.watch();
+    let (reason, source) = ("no", "in");
+    metrics.bad(BadRecord { bad: Bad::Length, reason, source, line: 9, length: 3, bytes: b"nul" });
+    let letters: serde_json::Value = serde_json::from_str(&metrics.dead_letters(true)).unwrap();
+    assert_eq!((&letters[0]["kind"], &letters[0]["record"]), (&"length".into(), &"nul".into()));
+    let history: serde_json::Value = serde_json::from_str(&metrics.history(0.0)).unwrap();
+    let sample = history["samples"][0].as_array().unwrap();
+    assert_eq!(sample[1..6], [5.0, 1.0, 104.0, 0.5, 0.25].map(serde_json::Value::from));
+}
+
+#[test]
+fn a_label_is_written_for_every_bin_and_norm() {
+    let (edges, norms) = (figures::EDGES, figures::NORM_EDGES);
+    assert!(edges.iter().zip(CALIBRATION).all(|(text, edge)| text.parse() == Ok(edge)));
+    assert!(norms.iter().zip(NORMS).all(|(text, norm)| text.parse() == Ok(norm)));
 }

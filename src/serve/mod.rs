@@ -1,16 +1,19 @@
-//! HTTP: a model's predictions, metrics for Prometheus, and probes for whoever keeps the process running.
+//! HTTP: a live page, a model's predictions, metrics for Prometheus, and probes for whoever keeps the process running.
 //!
 //! | path | answers |
 //! |---|---|
+//! | `GET /` | a page that shows the run, live |
 //! | `POST /predict` | the predictions of records; nothing is learned |
 //! | `POST /embed` | their vectors |
 //! | `POST /learn` | the predictions of records, which are then learned |
 //! | `GET /model` | options, counters and figures |
 //! | `GET /metrics` | [`Metrics::text`] |
+//! | `GET /history?since=T` | [`Metrics::history`] |
+//! | `GET /dead-letters` | [`Metrics::dead_letters`]; the records themselves only where none but this machine can ask |
 //! | `GET /healthz` | 200 as long as the process lives |
 //! | `GET /readyz` | 200 while records can be read: the model is loaded and the source open, and no stop was asked for; else 503 |
 //!
-//! The first four are there if a [`Service`] is, `/embed` and `/learn` if it does that (`api`).
+//! Those of records and of the model are there if a [`Service`] is, `/embed` and `/learn` if it does that (`api`).
 //!
 //! One thread of its own with one runtime: nothing here ever waits for the learner, nor the learner for it; records are read and predicted on
 //! a few more ([`THREADS`]). What a stranger can ask for is bounded: connections at a time, bytes and number of headers, bytes and records of
@@ -23,6 +26,7 @@
 mod api;
 mod auth;
 mod connection;
+mod page;
 mod service;
 #[cfg(feature = "tls")]
 mod tls;
@@ -120,6 +124,8 @@ pub struct Server {
 struct Shared {
     metrics: Metrics,
     health: Arc<Health>,
+    /// Only this machine can ask.
+    is_private: bool,
 }
 
 impl Server {
@@ -158,7 +164,9 @@ impl Server {
             tls: options.tls.as_ref().map(Tls::acceptor),
             ended,
         };
-        let router = router(Shared { metrics, health: Arc::clone(&health) }, options);
+        metrics.watch();
+        let shared = Shared { metrics, health: Arc::clone(&health), is_private: bound.ip().is_loopback() };
+        let router = router(shared, options);
         let work = move || {
             if let Err(error) = runtime.block_on(door.serve(listener, router)) {
                 tracing::error!("the HTTP server ended: {error}");
@@ -202,15 +210,24 @@ fn bind(address: &str) -> Result<TcpListener, ServeError> {
 
 fn router(shared: Shared, options: ServerOptions) -> Router {
     let metrics_of = shared.metrics.clone();
+    let offers = page::Offers {
+        token: options.token.is_some(),
+        predict: options.service.is_some(),
+        ..page::Offers::default()
+    };
+    // They hold nothing of the run, so that a browser gets as far as to ask for the token.
+    let files = page::files(offers);
     let router = Router::new()
+        .merge(page::data(shared.metrics.clone(), shared.is_private))
         .route("/metrics", get(metrics))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .with_state(shared);
-    let Some(service) = options.service else { return router };
+    let Some(service) = options.service else { return router.merge(files) };
     router
         .merge(api::router(service, metrics_of.clone()))
         .layer(middleware::from_fn_with_state(options.token, auth::check))
+        .merge(files)
         .layer(middleware::from_fn_with_state(metrics_of, metered))
 }
 
@@ -226,7 +243,18 @@ async fn metered(State(metrics): State<Metrics>, request: Request, next: Next) -
 
 /// A path as metrics call it: those that exist, so that no stranger can make more of them.
 fn known(path: &str) -> &'static str {
-    let paths = ["/predict", "/embed", "/learn", "/model", "/metrics", "/healthz", "/readyz", "/"];
+    let paths = [
+        "/predict",
+        "/embed",
+        "/learn",
+        "/model",
+        "/metrics",
+        "/history",
+        "/dead-letters",
+        "/healthz",
+        "/readyz",
+        "/",
+    ];
     paths.into_iter().find(|known| *known == path).unwrap_or("other")
 }
 

@@ -34,7 +34,7 @@ fn probes_say_how_things_stand() {
     stop.store(true, Ordering::Relaxed);
     assert!(get(&server, "/readyz").starts_with("HTTP/1.1 503 "));
     assert!(get(&server, "/healthz").starts_with("HTTP/1.1 200 "));
-    assert!(get(&server, "/").starts_with("HTTP/1.1 404 "));
+    assert!(get(&server, "/nothing").starts_with("HTTP/1.1 404 "));
     let posted = exchange(&server, b"POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
     assert!(posted.starts_with("HTTP/1.1 405 "), "{posted}");
 }
@@ -46,6 +46,54 @@ fn metrics_come_with_their_type() {
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.1 200 ") && head.contains(MEDIA_TYPE), "{head}");
     assert!(body.contains("\nflexihash_records_total 0\n") && body.ends_with("# EOF\n"), "{body}");
+}
+
+#[test]
+fn the_page_and_what_it_asks_for_are_guarded() {
+    let (server, _) = server();
+    for (path, media_type, holds) in [
+        ("/", "text/html", "<title>flexihash</title>"),
+        ("/page/page.js", "text/javascript", "textContent"),
+        ("/page/uplot.css", "text/css", ".uplot"),
+        ("/page/offers.json", "application/json", "\"explain\":false"),
+        ("/history?since=5", "application/json", "\"samples\":[]"),
+        ("/dead-letters", "application/json", "[]"),
+    ] {
+        let answer = get(&server, path);
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let head = head.to_lowercase();
+        assert!(head.starts_with("http/1.1 200 ") && body.contains(holds), "{path}: {head}");
+        assert!(head.contains(&format!("content-type: {media_type}")), "{path}: {head}");
+        for guard in ["content-security-policy: default-src 'none'; ", "nosniff", "no-store", "deny"] {
+            assert!(head.contains(guard), "{path}: {guard}: {head}");
+        }
+    }
+}
+
+#[test]
+fn bad_records_are_shown_to_this_machine_alone() {
+    let metrics = Metrics::new();
+    let private = |private| {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let health = Health { ready: AtomicBool::new(true), stop: Arc::default() };
+        let shared = Shared { metrics: metrics.clone(), health: Arc::new(health), is_private: private };
+        let router = router(shared, ServerOptions::default());
+        let request = hyper::Request::get("/dead-letters").body(axum::body::Body::empty()).unwrap();
+        let answer = runtime.block_on(tower_of(router, request));
+        String::from_utf8(answer).unwrap()
+    };
+    metrics.watch();
+    let (bad, reason, source) = (crate::metrics::Bad::Parse, "no", "in");
+    metrics.bad(crate::metrics::BadRecord { bad, reason, source, line: 1, length: 6, bytes: b"secret" });
+    assert!(private(true).contains("secret"));
+    let told = private(false);
+    assert!(!told.contains("secret") && told.contains("\"reason\":\"no\""), "{told}");
+}
+
+async fn tower_of(router: Router, request: hyper::Request<axum::body::Body>) -> Vec<u8> {
+    use hyper::service::Service;
+    let answer = hyper_util::service::TowerToHyperService::new(router).call(request).await.unwrap();
+    axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap().to_vec()
 }
 
 #[test]

@@ -24,6 +24,7 @@ mod lease;
 mod reading;
 mod single;
 mod stripe;
+mod survey;
 
 pub use cut::CutRows;
 pub use index::Place;

@@ -298,6 +298,20 @@ impl Stripe {
         }
     }
 
+    /// Calls `visit` with `most` touched rows at most, from the group that `turn` chooses on, around to it again.
+    pub(super) fn sample_touched(
+        &self,
+        index: &Index,
+        turn: usize,
+        most: usize,
+        visit: &mut impl FnMut(&[f32]),
+    ) {
+        let first = turn % self.groups().max(1);
+        let rows = self.settled(index, first..self.groups()).chain(self.settled(index, 0..first));
+        let touched = rows.filter(|(_, place)| self.flags(*place).touched & place.bit() != 0);
+        touched.take(most).for_each(|(_, place)| visit(self.row(place)));
+    }
+
     /// Makes the dirty rows pending; returns how many.
     pub(super) fn begin_cut(&mut self) -> u64 {
         let mut rows = 0;

@@ -9,6 +9,7 @@ mod embed;
 mod input;
 mod key;
 mod models;
+mod report;
 mod results;
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,4 +1,4 @@
-//! Curves on a logarithmic y axis as an SVG that is readable on light and dark pages.
+//! Curves as an SVG that is readable on light and dark pages.
 //!
 //! plotters lays it out and draws; two things are ours. [`Scale`], because plotters' own logarithmic axis has no tick below
 //! 2.2·10⁻¹⁶, and probabilities go to 10⁻²⁰ and beyond. And the dark page: plotters writes colours as attributes, which a style
@@ -11,8 +11,9 @@ use plotters::prelude::*;
 use std::fmt::Write as _;
 use std::ops::Range;
 
-/// Width and height, in pixels where the page does not say otherwise.
-const SIZE: (u32, u32) = (900, 540);
+/// Width in pixels where the page does not say otherwise, and the usual height.
+const WIDTH: u32 = 900;
+pub(crate) const HEIGHT: u32 = 540;
 
 /// Every ink on a light page, and on a dark one.
 const INKS: [(RGBColor, RGBColor); 9] = [
@@ -95,6 +96,26 @@ impl Scale {
         Self { ticks: ticks.collect(), range, logarithmic: true }
     }
 
+    /// An axis from `low` to `high` with some six ticks at round numbers.
+    pub(crate) fn linear(low: f64, high: f64) -> Self {
+        let high = if high > low { high } else { low + 1.0 };
+        let least = (high - low) / 6.0;
+        let power = 10f64.powi(least.log10().floor() as i32);
+        let step = [1.0, 2.0, 5.0, 10.0].map(|factor| factor * power).into_iter().find(|step| *step >= least);
+        let step = step.unwrap_or(10.0 * power);
+        let (first, last) = ((low / step).ceil() as i64, (high / step).floor() as i64);
+        let ticks = (first..=last.min(first + 12)).map(|tick| {
+            let value = tick as f64 * step;
+            (value, round(value, step))
+        });
+        Self { ticks: ticks.collect(), range: low..high, logarithmic: false }
+    }
+
+    /// Whether it has a place for `value`.
+    pub(crate) fn holds(&self, value: f64) -> bool {
+        self.range.start <= value && value <= self.range.end
+    }
+
     fn place(&self, value: f64) -> f64 {
         if self.logarithmic { value.log10() } else { value }
     }
@@ -126,6 +147,35 @@ impl ValueFormatter<f64> for Scale {
     }
 }
 
+/// `value` to the digits that tell it from its neighbours a step away; in thousands or millions where those are whole.
+fn round(value: f64, step: f64) -> String {
+    for (unit, name) in [(1e6, "M"), (1e3, "k")] {
+        if step >= unit {
+            return if value == 0.0 { "0".to_owned() } else { format!("{:.0}{name}", value / unit) };
+        }
+    }
+    let digits = (-step.log10().floor()).clamp(0.0, 9.0) as usize;
+    format!("{value:.digits$}")
+}
+
+/// Where the legend stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Corner {
+    LowerLeft,
+    LowerRight,
+    UpperRight,
+}
+
+impl Corner {
+    fn position(self) -> SeriesLabelPosition {
+        match self {
+            Self::LowerLeft => SeriesLabelPosition::LowerLeft,
+            Self::LowerRight => SeriesLabelPosition::LowerRight,
+            Self::UpperRight => SeriesLabelPosition::UpperRight,
+        }
+    }
+}
+
 /// A chart, without what depends on how it is drawn.
 #[derive(Debug, Clone)]
 pub(crate) struct Chart {
@@ -135,6 +185,9 @@ pub(crate) struct Chart {
     /// What stands along the axes.
     pub(crate) axes: [&'static str; 2],
     pub(crate) curves: Vec<Curve>,
+    /// In pixels; see [`HEIGHT`].
+    pub(crate) height: u32,
+    pub(crate) legend: Corner,
 }
 
 type Drawn<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Scale, Scale>>;
@@ -154,10 +207,13 @@ impl Chart {
     }
 
     fn draw(&self, svg: &mut String) -> Result<(), Fault> {
-        let page = SVGBackend::with_string(svg, SIZE).into_drawing_area();
+        let page = SVGBackend::with_string(svg, (WIDTH, self.height)).into_drawing_area();
         page.fill(&PAGE)?;
         let mut builder = ChartBuilder::on(&page);
-        builder.caption(&self.title, font(18)).margin(12).margin_right(24);
+        builder.margin(12).margin_right(24);
+        if !self.title.is_empty() {
+            builder.caption(&self.title, font(18));
+        }
         builder.x_label_area_size(48).y_label_area_size(72);
         let mut chart = builder.build_cartesian_2d(self.x.clone(), self.y.clone())?;
         let mut mesh = chart.configure_mesh();
@@ -167,7 +223,7 @@ impl Chart {
             curve.draw(&mut chart)?;
         }
         let mut legend = chart.configure_series_labels();
-        legend.position(SeriesLabelPosition::LowerLeft).margin(12).legend_area_size(36);
+        legend.position(self.legend.position()).margin(12).legend_area_size(36);
         legend.background_style(PAGE.filled()).border_style(GRID).label_font(font(13)).draw()?;
         page.present()
     }
@@ -241,6 +297,8 @@ mod tests {
             y: Scale::decades(ys.into_iter()),
             axes: ["along", "up"],
             curves: curves.collect(),
+            height: HEIGHT,
+            legend: Corner::LowerLeft,
         }
     }
 
@@ -261,6 +319,22 @@ mod tests {
             assert!((place - expected).abs() <= 1, "{value}: {place}");
         }
         assert_eq!(labels(&[]).1.range(), 1e-3..10f64.powf(0.06));
+    }
+
+    #[test]
+    fn linear_axes_have_some_round_ticks_however_wide_they_are() {
+        for (low, high, expected) in [
+            (0.0, 1.0, "0.0 0.2 0.4 0.6 0.8 1.0"),
+            (0.42, 0.47, "0.42 0.43 0.44 0.45 0.46 0.47"),
+            (0.0, 327_346.0, "0 100k 200k 300k"),
+            (0.0, 20_000_000.0, "0 5M 10M 15M 20M"),
+            (0.0, 120.0, "0 20 40 60 80 100 120"),
+            (-0.3, 0.3, "-0.3 -0.2 -0.1 0.0 0.1 0.2 0.3"),
+            (5.0, 5.0, "5.0 5.2 5.4 5.6 5.8 6.0"),
+        ] {
+            let labels: Vec<String> = Scale::linear(low, high).ticks.into_iter().map(|tick| tick.1).collect();
+            assert_eq!(labels.join(" "), expected, "{low} {high}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `flexihash collisions`: how many buckets and hashes a number of ids needs.
 
-use crate::chart::{Chart, Curve, Ink, Mark, Scale};
+use crate::chart::{self, Chart, Curve, Ink, Mark, Scale};
 use crate::error::{CommandError, usage};
 use crate::inputs;
 use flexihash::HashKey;
@@ -222,6 +222,8 @@ impl Report {
             y: Scale::decades(ys),
             axes: [if by_buckets { "buckets" } else { "hashes of an id" }, "probability, share of ids"],
             curves,
+            height: chart::HEIGHT,
+            legend: chart::Corner::LowerLeft,
         }
     }
 
@@ -269,7 +271,7 @@ impl Report {
 }
 
 /// `1,000,000`
-fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (i, digit) in digits.chars().enumerate() {

@@ -50,7 +50,7 @@ impl<'a> Service<'a> {
         };
         inputs::check_outputs(
             &[],
-            [&run.predictions, &run.dead_letters, &run.summary],
+            [&run.predictions, &run.dead_letters, &run.summary, &run.report],
             run.model.as_deref(),
         )?;
         let stop = stop::on_signal()?;
@@ -158,6 +158,7 @@ pub(crate) fn train(
         let Start { mut model, store, kept } =
             train::go_on(store, &service.run, flags, known || run.resume == Some(true))?;
         model.watch(&service.run.watch);
+        train::trace(&mut model, &service.run);
         let store = store.ok_or_else(|| usage("no model folder"))?;
         commits.claim(store.manifest().map_or(0, |manifest| manifest.generation))?;
         let outputs = train::outputs(&service.run, &kept)?;

@@ -4,6 +4,7 @@ mod chart;
 mod collisions;
 mod embed;
 mod error;
+mod html;
 mod inputs;
 mod inspect;
 #[cfg(feature = "kafka")]

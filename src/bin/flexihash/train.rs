@@ -3,7 +3,7 @@
 use crate::error::{CommandError, usage};
 use crate::progress::Progress;
 use crate::watch::Watch;
-use crate::{inputs, report, stop};
+use crate::{html, inputs, report, stop};
 use flexihash::checkpoint::{ModelDir, Writer};
 use flexihash::config::{ConfigFile, ModelFlags, RunFlags, overlay};
 use flexihash::engine::{Engine, EngineOptions, Finished, Model, Outputs, Summary, Task};
@@ -71,7 +71,7 @@ impl Train {
         let inputs = inputs::or_stdin(run.input.clone())?;
         inputs::check_outputs(
             &inputs,
-            [&run.predictions, &run.dead_letters, &run.summary],
+            [&run.predictions, &run.dead_letters, &run.summary, &run.report],
             run.model.as_deref(),
         )?;
         let stop = stop::on_signal()?;
@@ -79,6 +79,7 @@ impl Train {
         let source = source(&run, &inputs)?;
         let mut start = start(&run, &flags)?;
         start.model.watch(&run.watch);
+        trace(&mut start.model, &run);
         let outputs = outputs(&run, &start.kept)?;
         let options = EngineOptions {
             task: Task::Train,
@@ -100,13 +101,23 @@ impl Train {
     }
 }
 
+/// What a report needs is kept from the beginning on.
+pub(crate) fn trace(model: &mut Model, run: &RunFlags) {
+    if run.report.is_some() {
+        model.trace();
+    }
+}
+
 /// Results, where they are wanted.
 pub(crate) fn finish(run: &RunFlags, finished: &Finished) -> Result<(), CommandError> {
     tracing::info!(examples = finished.summary.examples, skipped = finished.summary.skipped, "ended");
     if run.quiet != Some(true) {
         report::print(&finished.summary, &finished.model);
     }
-    write_summary(run.summary.as_deref(), &finished.summary)
+    write_summary(run.summary.as_deref(), &finished.summary)?;
+    // Features by name come here once names are kept.
+    let beside = html::Beside { features: None };
+    run.report.as_deref().map_or(Ok(()), |path| html::write(path, finished, beside))
 }
 
 pub(crate) fn check(run: &RunFlags) -> Result<(), CommandError> {

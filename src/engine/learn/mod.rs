@@ -1,5 +1,5 @@
 //! Learning: batches in the order of the input (`pending.rs`), predictions and dead letters out (`results.rs`), cuts when they are
-//! due (`cut.rs`).
+//! due (`cut.rs`), figures for whoever looks (`tell.rs`).
 
 mod cut;
 mod pending;
@@ -7,7 +7,8 @@ mod results;
 mod taught;
 
 use super::live::{Feed, Lesson};
-use super::summary::losses;
+mod tell;
+
 use super::team::{OpenAtEnd, Team};
 use super::work::{Entry, Work};
 use super::write::Out;
@@ -19,6 +20,7 @@ use crossbeam_channel::{Receiver, Sender, never, select};
 use pending::{Pending, Place, Span};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use tell::Teller;
 
 /// Ends of the queues that the learner holds.
 pub(super) struct Links {
@@ -63,8 +65,6 @@ pub(super) struct Input {
 const TICK: Duration = Duration::from_millis(50);
 /// Labelled records of a network's life after which each of its tasks and fields must have occurred.
 const SEEN_AFTER: u64 = 1000;
-/// How often losses are told to the metrics.
-const LOSS_EVERY: Duration = Duration::from_secs(1);
 
 /// The learner's stage of a run.
 pub(super) struct Stage<'a> {
@@ -78,9 +78,9 @@ pub(super) struct Stage<'a> {
     input: &'a Input,
     errors: u64,
     first_examples: u64,
-    /// What the metrics have been told, and when they hear of losses next.
+    /// What the metrics have been told, and who tells them of losses.
     counted: Counters,
-    next_loss: Instant,
+    teller: Teller,
     /// Records learned, those of later passes too: what checkpoints by number count.
     records: u64,
     /// Bytes of results since the last cut that wait to be published with the next.
@@ -154,7 +154,7 @@ impl<'a> Stage<'a> {
             errors: 0,
             first_examples,
             counted,
-            next_loss: Instant::now(),
+            teller: Teller::new(),
             records,
             waiting: 0,
             in_flight: false,
@@ -239,10 +239,10 @@ impl<'a> Stage<'a> {
                 return Ok(Err(Gone));
             }
             self.observe(observer);
-            self.tell_losses();
             if let Some(feed) = &mut self.feed {
                 feed.tell(&self.model, self.team);
             }
+            self.teller.tell(self.model.learner(), &self.input.metrics);
             if self.failure.is_some() && self.is_alone() {
                 return self.failure.take().map_or(Ok(Ok(())), Err);
             }
@@ -428,16 +428,6 @@ impl<'a> Stage<'a> {
         };
         self.input.metrics.batch(count, now.examples);
         self.counted = now;
-    }
-
-    fn tell_losses(&mut self) {
-        let now = Instant::now();
-        if now >= self.next_loss {
-            self.next_loss = now + LOSS_EVERY;
-            if let Some((life, window)) = losses(self.model.learner()) {
-                self.input.metrics.loss(life, window);
-            }
-        }
     }
 
     /// Learns records that wait, or takes up what a member of the team has learned.

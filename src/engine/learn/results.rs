@@ -5,7 +5,7 @@ use super::super::work::Entry;
 use super::super::write::Out;
 use super::{Span, Stage};
 use crate::learner::{Mode, Outcome};
-use crate::metrics::Bad;
+use crate::metrics::{Bad, BadRecord};
 use crate::record::Record;
 use crate::sink::{DeadLetter, Letter, Results, write_prediction};
 
@@ -35,7 +35,7 @@ impl Stage<'_> {
                 }
             };
             let Some((bad, reason)) = bad.filter(|_| mode != Mode::Again) else { continue };
-            self.input.metrics.bad(bad);
+            self.input.metrics.bad(told(bad, &record, &reason));
             if self.input.letters {
                 letters.push(Letter::new(record, reason.clone()));
             } else {
@@ -71,6 +71,11 @@ impl Stage<'_> {
         }
         None
     }
+}
+
+fn told<'a>(bad: Bad, record: &Record<'a>, reason: &'a str) -> BadRecord<'a> {
+    let (source, line) = (record.source, record.at.lines + 1);
+    BadRecord { bad, reason, source, line, length: record.length, bytes: record.bytes }
 }
 
 /// The error of one bad record too many.

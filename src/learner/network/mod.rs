@@ -128,6 +128,21 @@ impl NetworkArm {
         }
     }
 
+    pub(super) fn sample_norms(
+        &self,
+        index: usize,
+        place: (usize, usize),
+        most: usize,
+        mut visit: impl FnMut(f32),
+    ) {
+        if let Some((_, table)) = self.tables.get(index) {
+            table.sample_touched(place, most, |row| {
+                let squares: f32 = self.rule.weights(row).into_iter().map(|weight| weight * weight).sum();
+                visit(squares.sqrt());
+            });
+        }
+    }
+
     /// Dense parameters by name, and the head's own state: its two counts, and the word of its generator in two halves, which
     /// f64 holds exactly.
     pub(super) fn vectors(&self) -> BTreeMap<String, Vec<f64>> {
