@@ -155,6 +155,16 @@ impl Reader {
         self.finish(encoder, Beside::default(), Json { parser: &self.parser, record })
     }
 
+    /// Tells `sink` what stands in a record.
+    pub(super) fn tell(&self, record: &[u8], sink: impl RecordSink) -> Result<(), RecordError> {
+        self.finish(sink, Beside::default(), Json { parser: &self.parser, record })
+    }
+
+    /// As [`write`](Self::write) of something that stands alone, where speed is no matter.
+    pub(super) fn write_again(&self, encoded: &mut Encoded, tell: impl Tell) -> Result<(), RecordError> {
+        self.write(&mut ReaderScratch::default(), encoded, Beside::default(), tell)
+    }
+
     /// What stands beside the record is told last, because the parser may begin again and forget what was told before.
     fn finish<S: RecordSink>(
         &self,

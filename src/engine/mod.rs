@@ -19,6 +19,8 @@
 //! stages, the learner makes a cut at it and waits until that is published, and its return tells the reader so.
 
 mod encode;
+mod explain;
+mod insight;
 mod learn;
 mod model;
 mod read;
@@ -29,6 +31,11 @@ mod team;
 mod work;
 mod write;
 
+pub use explain::{Contribution, Explained, ExplainedOutput, MAX_EXPLAINED, ScoreUnit};
+pub use insight::{
+    Change, ChangeCounts, CollisionReport, FieldCollisions, Insight, InsightReport, KeyReport, KeyWindow,
+    NamedFeature, NamesReport, SchemaChange, SchemaReport, TableReport,
+};
 pub use model::{Model, ModelError, RecordError, Scored};
 #[cfg(feature = "network")]
 pub use recommend::{Asking, Catalogue, RecommendError, Recommended};
@@ -221,6 +228,7 @@ pub struct Engine {
     store: Option<Writer>,
     positions: Positions,
     metrics: Metrics,
+    insight: Insight,
 }
 
 /// Batches in flight per parse thread, and beside them: with less slack stages sleep and wake each other at every batch.
@@ -233,12 +241,26 @@ impl Engine {
     /// A run of `model`. With `store`, its state is saved there; it goes on from the positions the model was saved at.
     pub fn new(model: Model, options: EngineOptions, outputs: Outputs, store: Option<Writer>) -> Self {
         let positions = model.positions().clone();
-        Self { model, options, outputs, store, positions, metrics: Metrics::default() }
+        Self {
+            model,
+            options,
+            outputs,
+            store,
+            positions,
+            metrics: Metrics::default(),
+            insight: Insight::default(),
+        }
     }
 
     /// Counts with `metrics`, which somebody else can read meanwhile.
     pub fn with_metrics(mut self, metrics: &Metrics) -> Self {
         self.metrics = metrics.clone();
+        self
+    }
+
+    /// Tells `insight`, which somebody else can read meanwhile, what there is to see. What is watched is the model's matter.
+    pub fn with_insight(mut self, insight: &Insight) -> Self {
+        self.insight = insight.clone();
         self
     }
 

@@ -1,9 +1,10 @@
-//! The `flexihash` command: train, predict, embed, inspect, collisions. One file a command, on the library's public API only.
+//! The `flexihash` command: train, predict, explain, embed, inspect, collisions. One file a command, on the library's public API only.
 
 mod chart;
 mod collisions;
 mod embed;
 mod error;
+mod explain;
 mod inputs;
 mod inspect;
 #[cfg(feature = "kafka")]
@@ -14,6 +15,7 @@ mod progress;
 #[cfg(feature = "network")]
 mod recommend;
 mod report;
+mod shown;
 mod stop;
 mod train;
 mod watch;
@@ -36,6 +38,7 @@ enum Command {
     Train(Box<train::Train>),
     Predict(Box<predict::Predict>),
     Embed(embed::Embed),
+    Explain(explain::Explain),
     Inspect(inspect::Inspect),
     Collisions(collisions::Collisions),
     #[cfg(feature = "network")]
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Command::Train(train) => train.run(log.is_json()),
         Command::Predict(predict) => predict.run(),
         Command::Embed(embed) => embed.run(),
+        Command::Explain(explain) => explain.run(),
         Command::Inspect(inspect) => inspect.run(),
         Command::Collisions(collisions) => collisions.run(),
         #[cfg(feature = "network")]

@@ -281,6 +281,9 @@ impl Learner {
         let Some(mut network) = self.network.take() else { return Err(LearnerError::Features) };
         outcomes.rows.clear();
         outcomes.predictions.clear();
+        if let Some(exact) = &mut outcomes.exact {
+            exact.clear();
+        }
         outcomes.values.clear();
         outcomes.watched.clear();
         outcomes.unnamed = 0;
