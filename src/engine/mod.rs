@@ -33,8 +33,8 @@ mod write;
 
 pub use explain::{Contribution, Explained, ExplainedOutput, MAX_EXPLAINED, ScoreUnit};
 pub use insight::{
-    Change, ChangeCounts, CollisionReport, FieldCollisions, Insight, InsightReport, KeyReport, KeyWindow,
-    NamedFeature, NamesReport, SchemaChange, SchemaReport, TableReport,
+    Change, ChangeCounts, CollisionReport, FieldCollisions, Insight, InsightOptions, InsightReport,
+    KeyReport, KeyWindow, NamedFeature, NamesReport, SchemaChange, SchemaReport, TableReport,
 };
 pub use model::{Model, ModelError, RecordError, Scored};
 #[cfg(feature = "network")]
@@ -326,6 +326,8 @@ impl Engine {
         let destination = write::Destination { store: self.store, publisher, metrics: self.metrics.clone() };
         let keeps = destination.keeps();
         let record_reader = self.model.reader();
+        let eye = self.model.eye().filter(|_| self.options.task == Task::Train);
+        let eye = eye.as_ref();
         thread::scope(|scope| {
             let spawn = |name: &str| thread::Builder::new().name(name.to_owned());
             let links = read::Links { parsers: parsers_in, pool, durable: acknowledged, stop, input: shared };
@@ -335,8 +337,8 @@ impl Engine {
             for (index, (input, output)) in parsers_out.into_iter().zip(parsed_in).enumerate() {
                 let reader = Arc::clone(&record_reader);
                 let member = team.map(|team| (team, index));
-                let thread =
-                    spawn("parse").spawn_scoped(scope, move || work::run(&reader, member, &input, &output));
+                let thread = spawn("parse")
+                    .spawn_scoped(scope, move || work::run(&reader, eye, member, &input, &output));
                 parse_threads.push(thread.map_err(EngineError::Spawn)?);
             }
             let outputs = self.outputs;
@@ -349,6 +351,7 @@ impl Engine {
             let links = learn::Links { parsed, pool: pool_in, lines, saved, keeps };
             let links = learn::Surroundings { input: shared, links, team };
             let mut stage = learn::Stage::new(self.model, &self.options, self.positions, links);
+            stage.tell(self.insight);
             let learned = stage.run(observer);
             let finished = stage.finish();
             let stages = [join(reader, "read"), join(writer, "write"), join(saver, "save")];

@@ -23,7 +23,7 @@ pub use options::{HeadKind, LearnerError, LearnerOptions, Learning};
 pub use replica::{Learned, Replica};
 pub use validation::{Figures, Report, Validation};
 
-use crate::batch::{Batch, Target};
+use crate::batch::{Batch, Slot, Target};
 use crate::field::FieldBatch;
 use crate::table::Table;
 use arm::{Job, Lesson};
@@ -382,6 +382,34 @@ impl Learner {
             return network.for_each_weight(index, visit);
         }
         self.heads.for_each_weight(index, visit);
+    }
+
+    /// The weight of a feature in these rows of table `index`: their sum, or of a network the length of the sum of their vectors. Of
+    /// the first task. 0 where nothing was learned.
+    pub fn feature_weight(&self, index: usize, slots: &[u32]) -> f64 {
+        let mut sums: Vec<f64> = Vec::new();
+        for &slot in slots {
+            let weights = self.row_weights(index, slot);
+            sums.resize(weights.len().max(sums.len()), 0.0);
+            sums.iter_mut().zip(weights).for_each(|(sum, weight)| *sum += f64::from(weight));
+        }
+        match sums.as_slice() {
+            [one] => *one,
+            all => all.iter().map(|weight| weight * weight).sum::<f64>().sqrt(),
+        }
+    }
+
+    /// What a row of table `index` adds to [`Learner::for_each_weight`]'s sum of magnitudes.
+    pub fn row_mass(&self, index: usize, slot: u32) -> f64 {
+        self.row_weights(index, slot).into_iter().map(|weight| f64::from(weight.abs())).sum()
+    }
+
+    fn row_weights(&self, index: usize, slot: u32) -> Vec<f32> {
+        #[cfg(feature = "network")]
+        if let Some(network) = &self.network {
+            return network.row_weights(index, Slot(slot));
+        }
+        self.heads.row_weights(index, Slot(slot))
     }
 
     /// How many records are learned together, counted from the first: 1 but for networks.

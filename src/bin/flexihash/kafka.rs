@@ -158,6 +158,7 @@ pub(crate) fn train(
         let Start { mut model, store, kept } =
             train::go_on(store, &service.run, flags, known || run.resume == Some(true))?;
         model.watch(&service.run.watch);
+        train::observe(&mut model, &service.run)?;
         let store = store.ok_or_else(|| usage("no model folder"))?;
         commits.claim(store.manifest().map_or(0, |manifest| manifest.generation))?;
         let outputs = train::outputs(&service.run, &kept)?;

@@ -8,6 +8,8 @@
 
 mod recording;
 
+pub(super) use recording::cut;
+
 use super::encode::Encoded;
 use super::{Model, RecordError};
 use crate::learner::{Mode, Outcomes, Piece};

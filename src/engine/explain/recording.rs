@@ -132,7 +132,7 @@ fn step(path: &mut String, ends: &mut Vec<usize>, name: &str) {
 }
 
 /// The longest start of `text` that is no longer than `bytes`.
-pub(super) fn cut(text: &str, bytes: usize) -> &str {
+pub(in crate::engine) fn cut(text: &str, bytes: usize) -> &str {
     text.get(..text.floor_char_boundary(bytes)).unwrap_or(text)
 }
 

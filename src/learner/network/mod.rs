@@ -18,7 +18,7 @@ use super::{
     Counters, LabelShape, Learner, LearnerError, LearnerOptions, LearnerState, Mode, Outcome, Outcomes,
     Piece, Rejection, Watched, task_name,
 };
-use crate::batch::Batch;
+use crate::batch::{Batch, Slot};
 use crate::field::Fields;
 use crate::model::network::{HeadOptions, HeadState, Inputs, Network, NetworkHead, Step, Targets};
 use crate::optim::{OptimizerOptions, Vectors};
@@ -111,6 +111,12 @@ impl NetworkArm {
         if let Some((_, table)) = self.tables.get(index) {
             table.for_each_touched(|_, row| self.rule.weights(row).into_iter().for_each(&mut visit));
         }
+    }
+
+    /// The weights of a row; none of one that the table does not have.
+    pub(super) fn row_weights(&self, index: usize, slot: Slot) -> Vec<f32> {
+        let row = self.tables.get(index).and_then(|(_, table)| table.copied(slot));
+        row.map_or(Vec::new(), |row| self.rule.weights(&row).into_iter().collect())
     }
 
     /// Dense parameters by name, and the head's own state: its two counts, and the word of its generator in two halves, which
