@@ -74,6 +74,7 @@ pub mod kernel;
 pub mod record;
 pub mod example;
 pub mod batch;
+pub mod sketch;
 
 // in
 #[cfg(feature = "pipeline")]

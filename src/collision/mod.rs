@@ -112,6 +112,13 @@ pub enum CollisionError {
     },
 }
 
+/// The expected share of `keys` different keys, 0 to 1, whose row another key had first, in a table of `rows` rows, each key being
+/// given one of them: 1 − B·(1 − (1 − 1/B)^n)/n. A key of several hashes counts as many times. Both need not be whole: they may
+/// be estimates.
+pub fn displaced(keys: f64, rows: f64) -> f64 {
+    theory::displaced(keys, rows)
+}
+
 impl Scheme {
     /// `hashes` (1 to 16) hashes into `buckets` (1 to 2^31) rows; with [`Tables::Separate`] so many for each hash.
     ///

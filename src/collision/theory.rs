@@ -73,3 +73,16 @@ fn factorial(n: u32) -> f64 {
 fn power(base: f64, exponent: u32) -> f64 {
     (0..exponent).map(|_| base).product()
 }
+
+/// Of `balls` thrown into `bins`, both counts, the share that fell into a bin where another was first: 1 − the expected number
+/// of bins that are not empty, B·(1 − (1 − 1/B)^n), by n.
+pub(super) fn displaced(balls: f64, bins: f64) -> f64 {
+    if balls <= 1.0 || bins < 1.0 {
+        return 0.0;
+    }
+    if bins == 1.0 {
+        return 1.0 - 1.0 / balls;
+    }
+    let taken = -bins * libm::expm1(balls * libm::log1p(-1.0 / bins));
+    (1.0 - taken / balls).max(0.0)
+}

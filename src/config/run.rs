@@ -53,6 +53,13 @@ pub struct RunFlags {
     #[cfg(feature = "tls")]
     #[cfg_attr(feature = "cli", arg(long, value_name = "FILE", help_heading = "Serve"))]
     pub tls_key: Option<PathBuf>,
+    /// Watch who shares rows, how many features there are and how the keys of records change: on /metrics and in the model
+    /// [default: on if it is served or was on, else off]
+    #[cfg_attr(feature = "cli", arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Output"))]
+    pub insight: Option<bool>,
+    /// Keep the names of so many features, those that come most often, for inspect --features; implies --insight
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N", help_heading = "Output"))]
+    pub names: Option<usize>,
     /// Folder of the model
     #[cfg_attr(feature = "cli", arg(long, short = 'm', value_name = "DIR", help_heading = "Model"))]
     pub model: Option<PathBuf>,

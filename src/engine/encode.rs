@@ -1,10 +1,11 @@
 //! From the bytes of a record to what the learner takes: hashed features, or declared fields.
 
+use super::insight::{Eye, Shape};
 use super::model::RecordError;
 use crate::batch::Batch;
 use crate::example::{LabelRange, RecordSink};
 use crate::field::{FieldBatch, FieldEncoder, FieldHasher, FieldScratch, Fields};
-use crate::hash::{Encoder, EncoderScratch, FeatureHasher, HashKey, HashOptionError};
+use crate::hash::{Encoder, EncoderScratch, FeatureHasher, HashKey, HashOptionError, Probe, Sights};
 use crate::parse::{HeaderError, ParseOptions, Parser, bytes_as_text};
 use crate::record::{Headers, Record};
 use std::sync::Arc;
@@ -57,6 +58,43 @@ pub(super) struct ReaderScratch {
     fields: FieldScratch,
 }
 
+impl ReaderScratch {
+    /// What looks at all it reads from now on.
+    pub(super) fn with_eye(reader: &Reader, eye: &Eye) -> Self {
+        let mut scratch = Self::default();
+        match &reader.hasher {
+            Hasher::Features(_) => {
+                let owners = eye.owners.first().map(Arc::clone);
+                scratch.features.probe = owners.map(|owners| Box::new(Probe::new(owners, 0, None)));
+            }
+            Hasher::Fields(hasher) => scratch.fields.probe(hasher.fields(), &eye.owners),
+        }
+        scratch
+    }
+
+    fn probes(&mut self) -> impl Iterator<Item = &mut Probe> {
+        self.features.probe.as_deref_mut().into_iter().chain(self.fields.probes())
+    }
+
+    /// Record number `entry` of a batch begins. `weight`: it belongs to the sample, and stands for so many.
+    pub(super) fn begin(&mut self, entry: u32, weight: Option<u32>) {
+        self.probes().for_each(|probe| probe.begin(entry, weight));
+    }
+
+    /// The record was bad: nothing of it was seen.
+    pub(super) fn retract(&mut self) {
+        self.probes().for_each(Probe::retract);
+    }
+
+    /// Moves all that was seen to `sights`.
+    pub(super) fn collect(&mut self, sights: &mut Sights) {
+        self.probes().for_each(|probe| sights.append(probe.sights()));
+        if self.features.probe.is_none() {
+            sights.sort();
+        }
+    }
+}
+
 /// What stands beside the bytes of a record.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Beside<'a> {
@@ -94,6 +132,26 @@ impl Reader {
             Hasher::Fields(hasher) => Hasher::Fields(hasher.clone().for_prediction()),
         };
         Self { parser: Parser::new(options), hasher }
+    }
+
+    /// The tables whose rows it gives out, and the names of declared fields.
+    pub(super) fn shapes(&self) -> (Vec<Shape>, Vec<String>) {
+        match &self.hasher {
+            Hasher::Features(hasher) => {
+                let (rows, hashes) = (hasher.options().buckets as usize, hasher.options().hashes);
+                (vec![Shape { name: String::new(), rows, hashes }], Vec::new())
+            }
+            Hasher::Fields(hasher) => {
+                let tables = hasher.fields().tables().iter();
+                let tables = tables.map(|table| Shape {
+                    name: table.name.clone(),
+                    rows: table.rows(),
+                    hashes: table.hash.hashes,
+                });
+                let fields = hasher.fields().fields().iter().map(|field| field.name.clone());
+                (tables.collect(), fields.collect())
+            }
+        }
     }
 
     /// The labels that are accepted.
@@ -153,6 +211,16 @@ impl Reader {
         let Hasher::Features(hasher) = &self.hasher else { return Err(RecordError::Fields) };
         let encoder = Encoder::new(hasher, &mut scratch.features, batch);
         self.finish(encoder, Beside::default(), Json { parser: &self.parser, record })
+    }
+
+    /// Tells `sink` what stands in a record.
+    pub(super) fn tell(&self, record: &[u8], sink: impl RecordSink) -> Result<(), RecordError> {
+        self.finish(sink, Beside::default(), Json { parser: &self.parser, record })
+    }
+
+    /// As [`write`](Self::write) of something that stands alone, where speed is no matter.
+    pub(super) fn write_again(&self, encoded: &mut Encoded, tell: impl Tell) -> Result<(), RecordError> {
+        self.write(&mut ReaderScratch::default(), encoded, Beside::default(), tell)
     }
 
     /// What stands beside the record is told last, because the parser may begin again and forget what was told before.

@@ -19,7 +19,9 @@
 //! stages, the learner makes a cut at it and waits until that is published, and its return tells the reader so.
 
 mod encode;
+mod explain;
 mod follow;
+mod insight;
 mod learn;
 mod live;
 mod model;
@@ -31,7 +33,12 @@ mod team;
 mod work;
 mod write;
 
+pub use explain::{Contribution, Explained, ExplainedOutput, MAX_EXPLAINED, ScoreUnit};
 pub use follow::Follower;
+pub use insight::{
+    Change, ChangeCounts, CollisionReport, FieldCollisions, Insight, InsightOptions, InsightReport,
+    KeyReport, KeyWindow, NamedFeature, NamesReport, SchemaChange, SchemaReport, TableReport,
+};
 pub use live::{Live, LiveError};
 pub use model::{Model, ModelError, RecordError, Scored};
 #[cfg(feature = "network")]
@@ -226,6 +233,7 @@ pub struct Engine {
     positions: Positions,
     metrics: Metrics,
     live: Option<Live>,
+    insight: Insight,
 }
 
 /// Batches in flight per parse thread, and beside them: with less slack stages sleep and wake each other at every batch.
@@ -238,7 +246,16 @@ impl Engine {
     /// A run of `model`. With `store`, its state is saved there; it goes on from the positions the model was saved at.
     pub fn new(model: Model, options: EngineOptions, outputs: Outputs, store: Option<Writer>) -> Self {
         let positions = model.positions().clone();
-        Self { model, options, outputs, store, positions, metrics: Metrics::default(), live: None }
+        Self {
+            model,
+            options,
+            outputs,
+            store,
+            positions,
+            metrics: Metrics::default(),
+            live: None,
+            insight: Insight::default(),
+        }
     }
 
     /// Counts with `metrics`, which somebody else can read meanwhile.
@@ -250,6 +267,12 @@ impl Engine {
     /// Lets `live` answer by the model while it learns, and give it records to learn.
     pub fn with_live(mut self, live: &Live) -> Self {
         self.live = Some(live.clone());
+        self
+    }
+
+    /// Tells `insight`, which somebody else can read meanwhile, what there is to see. What is watched is the model's matter.
+    pub fn with_insight(mut self, insight: &Insight) -> Self {
+        self.insight = insight.clone();
         self
     }
 
@@ -323,6 +346,8 @@ impl Engine {
         };
         let keeps = destination.keeps();
         let record_reader = self.model.reader();
+        let eye = self.model.eye().filter(|_| self.options.task == Task::Train);
+        let eye = eye.as_ref();
         thread::scope(|scope| {
             let spawn = |name: &str| thread::Builder::new().name(name.to_owned());
             let links = read::Links { parsers: parsers_in, pool, durable: acknowledged, stop, input: shared };
@@ -332,8 +357,8 @@ impl Engine {
             for (index, (input, output)) in parsers_out.into_iter().zip(parsed_in).enumerate() {
                 let reader = Arc::clone(&record_reader);
                 let member = team.map(|team| (team, index));
-                let thread =
-                    spawn("parse").spawn_scoped(scope, move || work::run(&reader, member, &input, &output));
+                let thread = spawn("parse")
+                    .spawn_scoped(scope, move || work::run(&reader, eye, member, &input, &output));
                 parse_threads.push(thread.map_err(EngineError::Spawn)?);
             }
             let outputs = self.outputs;
@@ -346,6 +371,7 @@ impl Engine {
             let links = learn::Links { parsed, pool: pool_in, lines, saved, keeps };
             let links = learn::Surroundings { input: shared, links, team, feed };
             let mut stage = learn::Stage::new(self.model, &self.options, self.positions, links);
+            stage.tell(self.insight);
             let learned = stage.run(observer);
             let finished = stage.finish();
             let stages = [join(reader, "read"), join(writer, "write"), join(saver, "save")];

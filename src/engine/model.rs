@@ -5,6 +5,7 @@
 
 use super::Summary;
 use super::encode::{Beside, Encoded, Reader, ReaderScratch, Tell};
+use super::insight::{Eye, InsightOptions, InsightReport, MAX_NAMES, NamedFeature, Seen, Watch};
 use crate::batch::Batch;
 use crate::checkpoint::{
     CheckpointError, Generation, Progress, Snapshot, TableCut, Tensor, TensorData, Writer,
@@ -18,6 +19,8 @@ use crate::model::network::Network;
 use crate::parse::{HeaderError, ParseError};
 use crate::record::Positions;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A model that cannot be made or loaded.
@@ -85,6 +88,9 @@ pub struct Scored {
     pub values: Vec<f32>,
 }
 
+/// The small tensor with what was seen.
+const INSIGHT: &str = "insight";
+
 /// What a manifest keeps beside tables and vectors.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Stored {
@@ -106,6 +112,7 @@ pub struct Model {
     scratch: ReaderScratch,
     encoded: Encoded,
     outcomes: Outcomes,
+    watch: Option<Box<Watch>>,
 }
 
 impl Model {
@@ -136,6 +143,7 @@ impl Model {
             scratch: ReaderScratch::default(),
             encoded: Encoded::default(),
             outcomes: Outcomes::default(),
+            watch: None,
         })
     }
 
@@ -187,12 +195,14 @@ impl Model {
         let flags: ModelFlags = serde_json::from_value(progress.config).map_err(manifest)?;
         let stored: Stored = serde_json::from_value(progress.counters).map_err(manifest)?;
         let config = resolve(&flags)?;
-        let tensors = generation.load_tensors()?.into_iter();
-        let vectors = tensors.filter_map(|(name, tensor)| match tensor.data {
-            TensorData::F64(values) => Some((name, values)),
-            _ => None,
-        });
-        let vectors = vectors.collect();
+        let (mut vectors, mut seen) = (BTreeMap::new(), None);
+        for (name, tensor) in generation.load_tensors()? {
+            match tensor.data {
+                TensorData::F64(values) => _ = vectors.insert(name, values),
+                TensorData::U64(values) if name == INSIGHT => seen = Some(values),
+                _ => {}
+            }
+        }
         let learner = config.restore(stored.learner, &vectors)?;
         for (name, table) in learner.tables() {
             generation.load_table(&name, table)?;
@@ -200,7 +210,85 @@ impl Model {
         let mut model = Self::with(&flags, config, key, learner)?;
         (model.skipped, model.seconds, model.positions) =
             (stored.skipped, stored.seconds, progress.positions);
+        if let Some(seen) = seen {
+            model.load_watch(generation, &seen)?;
+        }
         Ok(model)
+    }
+
+    fn load_watch(&mut self, generation: &mut Generation, seen: &[u64]) -> Result<(), ModelError> {
+        let (shapes, declared) = self.reader.shapes();
+        let mut watch = Watch::new(shapes, declared).map_err(LearnerError::Table)?;
+        for (name, table) in watch.tables() {
+            generation.load_table(&name, table)?;
+        }
+        if !watch.restore(seen) {
+            return Err(LearnerError::State(INSIGHT.to_owned()).into());
+        }
+        self.watch = Some(Box::new(watch));
+        Ok(())
+    }
+
+    /// Looks at the records of the [`Engine`](super::Engine)'s runs from now on, beside learning them; what it saw is saved with
+    /// the model. Learning does not change by a bit. Records that are learned one at a time are not looked at.
+    ///
+    /// # Errors
+    /// More names than can be kept; no memory for a byte a row.
+    pub fn observe(&mut self, options: InsightOptions) -> Result<(), ModelError> {
+        if options.names > MAX_NAMES {
+            let reason = format!("expected at most {MAX_NAMES}, got {}", options.names);
+            return Err(ConfigError::Option { option: "names".to_owned(), reason }.into());
+        }
+        let mut watch = match self.watch.take() {
+            Some(watch) => watch,
+            None => {
+                let (shapes, declared) = self.reader.shapes();
+                Box::new(Watch::new(shapes, declared).map_err(LearnerError::Table)?)
+            }
+        };
+        watch.turn(true);
+        watch.keep_names(options.names);
+        self.watch = Some(watch);
+        Ok(())
+    }
+
+    /// Looks at nothing from now on. What was seen stays with the model.
+    pub fn rest(&mut self) {
+        if let Some(watch) = &mut self.watch {
+            watch.turn(false);
+        }
+    }
+
+    /// How many features it keeps by name; none if it does not look at records.
+    pub fn names_kept(&self) -> Option<usize> {
+        self.watch.as_ref().map(|watch| watch.names_limit())
+    }
+
+    /// What was seen so far; none of a model that never looked.
+    pub fn insight(&self) -> Option<InsightReport> {
+        self.watch.as_ref().map(|watch| watch.report(&self.learner))
+    }
+
+    /// The `top` features with the largest weights among those that are kept by name.
+    pub fn heaviest(&self, top: usize) -> Vec<NamedFeature> {
+        self.watch.as_ref().map_or(Vec::new(), |watch| watch.heaviest(&self.learner, top))
+    }
+
+    /// Share, 0 to 1, of the sum of all weights' magnitudes that is in rows of features kept by name; none if no names are kept or
+    /// nothing was learned. Walks the whole table. Of several tasks, the first.
+    pub fn named_share(&self) -> Option<f64> {
+        self.watch.as_ref()?.named_share(&self.learner)
+    }
+
+    pub(super) fn eye(&self) -> Option<Eye> {
+        self.watch.as_ref()?.eye()
+    }
+
+    /// Takes up what was seen of these entries of a batch.
+    pub(super) fn see(&mut self, seen: &Seen, entries: &Range<usize>) {
+        if let Some(watch) = &mut self.watch {
+            watch.take(seen, entries);
+        }
     }
 
     /// The same model for prediction only: labels are not looked at, so that a record with an odd one is predicted too.
@@ -363,13 +451,13 @@ impl Model {
 
     /// Saves the model as a new generation.
     pub fn save(&mut self, store: &mut Writer) -> Result<(), ModelError> {
-        let snapshot = self.snapshot(&self.positions, self.seconds, false);
+        let snapshot = self.snapshot(&self.positions.clone(), self.seconds, false);
         store.commit(snapshot)?;
         Ok(())
     }
 
     /// Everything as it is now; the tables' cuts are begun.
-    pub(super) fn snapshot(&self, positions: &Positions, seconds: f64, finished: bool) -> Snapshot {
+    pub(super) fn snapshot(&mut self, positions: &Positions, seconds: f64, finished: bool) -> Snapshot {
         let stored = Stored { learner: self.learner.state(), skipped: self.skipped, seconds };
         let json = |value: Result<serde_json::Value, _>| value.unwrap_or_default();
         let progress = Progress {
@@ -379,10 +467,16 @@ impl Model {
             config: json(serde_json::to_value(&self.flags)),
             finished,
         };
-        let tables = self.learner.tables().into_iter();
-        let tables = tables.map(|(name, table)| TableCut::begin(name, table)).collect();
+        let watched = self.watch.as_mut().map_or(Vec::new(), |watch| watch.stored_tables());
+        let tables = self.learner.tables().into_iter().chain(watched);
+        let tables: Vec<TableCut> = tables.map(|(name, table)| TableCut::begin(name, table)).collect();
         let vectors = self.learner.vectors().into_iter();
-        let tensors = vectors.map(|(name, values)| (name, Tensor::vector(TensorData::F64(values)))).collect();
+        let tensors = vectors.map(|(name, values)| (name, Tensor::vector(TensorData::F64(values))));
+        let seen = self
+            .watch
+            .iter()
+            .map(|watch| (INSIGHT.to_owned(), Tensor::vector(TensorData::U64(watch.state()))));
+        let tensors = tensors.chain(seen).collect();
         Snapshot { tables, tensors, progress }
     }
 }

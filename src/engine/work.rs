@@ -2,6 +2,7 @@
 
 use super::EngineError;
 use super::encode::{Beside, Encoded, Reader, ReaderScratch};
+use super::insight::{Eye, Seen};
 use super::model::RecordError;
 use super::team::Team;
 use crate::learner::Learned;
@@ -30,18 +31,21 @@ pub(super) struct Work {
     /// What a member of the team made of it, if `is_learned`.
     pub(super) learned: Learned,
     pub(super) is_learned: bool,
+    /// What there was to see in it.
+    pub(super) seen: Seen,
 }
 
 /// Parses what comes in until the reader is done; a member of a team also learns it.
 pub(super) fn run(
     reader: &Reader,
+    eye: Option<&Eye>,
     member: Option<(&Team, usize)>,
     input: &Receiver<Work>,
     output: &Sender<Work>,
 ) -> Result<(), EngineError> {
-    let mut scratch = ReaderScratch::default();
+    let mut scratch = eye.map_or_else(ReaderScratch::default, |eye| ReaderScratch::with_eye(reader, eye));
     for mut work in input {
-        parse(reader, &mut scratch, &mut work);
+        parse(reader, eye, &mut scratch, &mut work);
         work.is_learned = false;
         if let Some((team, index)) = member {
             team.learn(index, &mut work);
@@ -54,15 +58,33 @@ pub(super) fn run(
 }
 
 /// Reads the records of `work`.
-pub(super) fn parse(reader: &Reader, scratch: &mut ReaderScratch, work: &mut Work) {
+pub(super) fn parse(reader: &Reader, eye: Option<&Eye>, scratch: &mut ReaderScratch, work: &mut Work) {
     work.encoded.clear();
     work.entries.clear();
-    for record in work.records.iter() {
+    work.seen.clear();
+    for (index, record) in work.records.iter().enumerate() {
+        if let Some(eye) = eye {
+            look(eye, scratch, (index as u32, record), &mut work.seen);
+        }
         let entry = match parse_record(reader, scratch, &mut work.encoded, record) {
             Ok(()) => Entry::Row,
-            Err((bad, reason)) => Entry::Bad(bad, reason),
+            Err((bad, reason)) => {
+                scratch.retract();
+                Entry::Bad(bad, reason)
+            }
         };
         work.entries.push(entry);
+    }
+    if eye.is_some() {
+        scratch.collect(&mut work.seen.features);
+    }
+}
+
+/// Looks at a record before it is read.
+fn look(eye: &Eye, scratch: &mut ReaderScratch, (index, record): (u32, Record<'_>), seen: &mut Seen) {
+    scratch.begin(index, eye.weight(record.at.lines));
+    if eye.walks(record.at.lines) && !record.is_cut() {
+        seen.keys.walk(index, record.bytes);
     }
 }
 
@@ -113,7 +135,7 @@ mod tests {
             work.records.push(record, record.len() as u64, at, at);
             work.records.set_key(b"k\"1");
         }
-        parse(&model.reader(), &mut ReaderScratch::default(), &mut work);
+        parse(&model.reader(), None, &mut ReaderScratch::default(), &mut work);
         let ids: Vec<_> = (0..4).map(|row| work.encoded.features.id(row).unwrap()).collect();
         assert_eq!(ids, [&br#""k\"1""#[..], b"7", br#""k\"1""#, b"7"]);
     }
@@ -129,7 +151,7 @@ mod tests {
             work.records.push(record.as_bytes(), record.len() as u64, at, at);
             headers.iter().for_each(|(name, value)| work.records.push_header(name.as_bytes(), value));
         }
-        parse(&model.reader(), &mut ReaderScratch::default(), &mut work);
+        parse(&model.reader(), None, &mut ReaderScratch::default(), &mut work);
         work
     }
 
@@ -170,7 +192,7 @@ mod tests {
         work.records.push(b"{}", 2, at, at);
         work.records.push_header(b"\xff\x01", b"1");
         work.records.push(b"{}", 2, at, at);
-        parse(&model.reader(), &mut ReaderScratch::default(), &mut work);
+        parse(&model.reader(), None, &mut ReaderScratch::default(), &mut work);
         let [Entry::Bad(Bad::Feature, reason), Entry::Row] = &work.entries[..] else {
             panic!("{:?}", work.entries)
         };

@@ -5,6 +5,7 @@ use super::encoder::FieldEncoder;
 use super::options::FieldKind;
 use super::resolve::Field;
 use crate::example::{FeatureError, LabelRange};
+use crate::hash::{Form, HashKind, bits_of};
 use std::fmt::Write;
 
 /// A value as a parser tells it.
@@ -72,7 +73,28 @@ impl FieldEncoder<'_> {
             }
             _ => true,
         };
-        if taken { Ok(()) } else { Err(refuse(field, "an integer id for this hash", show(told))) }
+        if taken {
+            self.look_at_id(index, told);
+            return Ok(());
+        }
+        Err(refuse(field, "an integer id for this hash", show(told)))
+    }
+
+    /// Tells the probe, if there is one, of the id that was just taken.
+    fn look_at_id(&mut self, index: usize, told: Told<'_>) {
+        let Some(probe) = self.scratch.sums.get_mut(index).and_then(|sum| sum.probe.as_mut()) else { return };
+        let Some(Cells::Ids { hashes, slots, .. }) = self.batch.cells.get(index) else { return };
+        let text = match told {
+            Told::Category(text) => text,
+            _ => self.scratch.text.as_str(),
+        };
+        let kind = self.hasher.hasher(index).map(|hasher| hasher.options().kind);
+        // What is hashed: where that is the bare id, its scope is no part of it.
+        let bare = matches!(kind, Some(HashKind::Mmh3 | HashKind::Modulo));
+        let hashed = if bare { text.as_bytes() } else { &self.scratch.bytes };
+        let slots = slots.get(slots.len().saturating_sub(*hashes)..).unwrap_or_default();
+        let rows = slots.iter().zip(0..).map(|(slot, index)| (bits_of(hashed, index), slot.0));
+        probe.look_alone(Form::Id, text.as_bytes(), rows);
     }
 
     fn category_of(

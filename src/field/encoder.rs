@@ -10,7 +10,8 @@ use super::hasher::FieldHasher;
 use super::paths::{Node, ROOT};
 use super::resolve::Fields;
 use crate::example::{ExampleSink, FeatureError, RecordSink};
-use crate::hash::{Encoder, EncoderScratch};
+use crate::hash::{Encoder, EncoderScratch, Probe};
+use crate::sketch::Owners;
 use std::sync::Arc;
 
 /// How a frame was entered.
@@ -54,7 +55,7 @@ pub struct FieldScratch {
     pub(super) outside: usize,
     pub(super) item: Option<Item>,
     /// By field: of sums, the path and the features that wait.
-    sums: Vec<EncoderScratch>,
+    pub(super) sums: Vec<EncoderScratch>,
     /// By field and cell: whether the open item was told a value that may come once.
     pub(super) told: Vec<Vec<bool>>,
     pub(super) text: String,
@@ -65,6 +66,24 @@ pub struct FieldScratch {
 }
 
 impl FieldScratch {
+    /// Looks at all that is hashed from now on; `owners` are those of the fields' tables.
+    pub fn probe(&mut self, fields: &Fields, owners: &[Arc<Owners>]) {
+        self.fit(fields);
+        for ((index, field), sum) in fields.fields().iter().enumerate().zip(&mut self.sums) {
+            let table = field.table.and_then(|table| Some((table as u16, Arc::clone(owners.get(table)?))));
+            sum.probe = table.map(|(table, owners)| Box::new(Probe::new(owners, table, Some(index as u16))));
+        }
+    }
+
+    /// The probes of the fields, if there are any.
+    pub fn probes(&mut self) -> impl Iterator<Item = &mut Probe> {
+        self.sums.iter_mut().filter_map(|sum| sum.probe.as_deref_mut())
+    }
+
+    fn retract(&mut self) {
+        self.probes().for_each(Probe::retract);
+    }
+
     fn fit(&mut self, fields: &Fields) {
         let count = fields.fields().len();
         self.sums.resize_with(count.max(self.sums.len()), EncoderScratch::default);
@@ -155,6 +174,7 @@ impl<'a> FieldEncoder<'a> {
     /// The start of a record; drops what was told of it.
     pub(super) fn begin(&mut self) {
         self.batch.abandon();
+        self.scratch.retract();
         self.scratch.frames.clear();
         self.scratch.frames.push(Frame { node: ROOT, below: 0, step: Step::Key });
         (self.scratch.outside, self.scratch.item) = (0, None);
@@ -232,7 +252,7 @@ impl<'a> FieldEncoder<'a> {
         let hasher = self.hasher;
         let Some(field) = hasher.fields().fields().get(index) else { return };
         self.sum(index, |encoder| {
-            encoder.restart();
+            encoder.reopen();
             field.scope.iter().for_each(|key| encoder.enter_key(key));
         });
     }

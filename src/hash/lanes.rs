@@ -89,6 +89,16 @@ impl EncodedFeatures {
         Some(hashes)
     }
 
+    /// The encoding of a feature, as it is hashed; nothing from [`len`](Self::len) on.
+    pub(super) fn message(&self, at: usize) -> &[u8] {
+        let cell = self.cells.as_flattened().get(at).filter(|_| at < self.length);
+        let words = self.words.as_flattened().get(at).copied().unwrap_or_default();
+        let bytes = cell.map_or(&[][..], |cell| &cell.0);
+        // The last byte of its words says how long it is.
+        let length = bytes.get(usize::from(words) * 8 - usize::from(words > 0)..).and_then(<[u8]>::first);
+        bytes.get(..length.map_or(0, |&length| usize::from(length))).unwrap_or_default()
+    }
+
     /// Makes room for new ones.
     #[inline]
     pub fn clear(&mut self) {

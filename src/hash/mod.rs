@@ -12,12 +12,17 @@ mod key;
 mod lanes;
 mod murmur;
 mod native;
+mod probe;
 mod reference;
 
 pub use key::{HashKey, KeyError};
 pub use lanes::EncodedFeatures;
 pub use murmur::{murmur3_x64_128, murmur3_x86_32};
 pub use native::{NativeValue, PathSegment, encode_native, siphash_1_3};
+pub(crate) use probe::bits_of;
+pub use probe::{
+    FIELD_BYTES, Form, MESSAGE_BYTES, Probe, Sampled, SightField, Sights, Stranger, native_name,
+};
 pub use reference::{modulo_bucket, murmur_bucket, sklearn_column};
 
 use crate::batch::{Batch, FeatureKind, MAX_BUCKETS, Slot, packed};
@@ -175,13 +180,22 @@ pub struct EncoderScratch {
     features: EncodedFeatures,
     values: [f32; EncodedFeatures::CAPACITY],
     kinds: [FeatureKind; EncodedFeatures::CAPACITY],
+    /// Looks at what is hashed, if somebody wants to know.
+    pub(crate) probe: Option<Box<Probe>>,
 }
 
 impl Default for EncoderScratch {
     fn default() -> Self {
         let values = [0.0; EncodedFeatures::CAPACITY];
         let kinds = [FeatureKind::Category; EncodedFeatures::CAPACITY];
-        Self { path: Vec::new(), ends: Vec::new(), features: EncodedFeatures::default(), values, kinds }
+        Self {
+            path: Vec::new(),
+            ends: Vec::new(),
+            features: EncodedFeatures::default(),
+            values,
+            kinds,
+            probe: None,
+        }
     }
 }
 
@@ -208,6 +222,14 @@ impl<'a> Encoder<'a> {
         batch: &'a mut Batch,
     ) -> Self {
         Self { hasher, scratch, batch }
+    }
+
+    /// Begins the row again; what is before it in the same record stays.
+    pub(crate) fn reopen(&mut self) {
+        self.scratch.path.clear();
+        self.scratch.ends.clear();
+        self.scratch.features.clear();
+        self.batch.abandon_row();
     }
 
     /// Finishes the example: it is now a row of the batch. On an error the batch is as it was before the example.
@@ -256,7 +278,7 @@ impl<'a> Encoder<'a> {
     /// Hashes the features that wait.
     #[inline(never)]
     fn hash_waiting(&mut self) {
-        let EncoderScratch { features, values, kinds, .. } = &mut *self.scratch;
+        let EncoderScratch { features, values, kinds, probe, .. } = &mut *self.scratch;
         let isa = Isa::best();
         for index in 0..self.hasher.options.hashes {
             let Some(hashes) = features.hashes(self.hasher, index) else { break };
@@ -269,6 +291,9 @@ impl<'a> Encoder<'a> {
                 }
                 self.batch.push_features(&all, features.len());
             });
+            if let Some(probe) = probe {
+                probe.look(self.hasher, index, &hashes, features);
+            }
         }
         features.clear();
     }
@@ -285,13 +310,32 @@ impl<'a> Encoder<'a> {
             };
             self.batch.push_feature(hashed.slot, hashed.sign * value, kind);
         }
+        if let Some(probe) = &mut self.scratch.probe {
+            let hasher = self.hasher;
+            let is_native = hasher.options.kind == HashKind::Siphash;
+            let rows = (0..hasher.options.hashes).map(|index| match is_native {
+                true => (hasher.keys.hash(index, feature), hasher.native(feature, index).slot.0),
+                false => (bits_of(feature, index), hasher.signed_column(feature, index).slot.0),
+            });
+            probe.look_alone(if is_native { Form::Native } else { Form::Text }, feature, rows);
+        }
         self.scratch.path.truncate(end);
     }
 
-    fn push_id(&mut self, hash: impl Fn(&FeatureHasher, u32) -> Hashed) {
+    fn push_id(&mut self, id: &str, hash: impl Fn(&FeatureHasher, u32) -> Hashed) {
         for index in 0..self.hasher.options.hashes {
             let hashed = hash(self.hasher, index);
             self.batch.push_feature(hashed.slot, hashed.sign, FeatureKind::Category);
+        }
+        let EncoderScratch { path, probe, .. } = &mut *self.scratch;
+        if let Some(probe) = probe {
+            let hasher = self.hasher;
+            let end = path.len();
+            path.extend([b"=", id.as_bytes()].into_iter().flatten());
+            let rows = (0..hasher.options.hashes)
+                .map(|index| (bits_of(id.as_bytes(), index), hash(hasher, index).slot.0));
+            probe.look_alone(Form::Text, path, rows);
+            path.truncate(end);
         }
     }
 }
@@ -337,10 +381,10 @@ impl ExampleSink for Encoder<'_> {
     }
 
     fn restart(&mut self) {
-        self.scratch.path.clear();
-        self.scratch.ends.clear();
-        self.scratch.features.clear();
-        self.batch.abandon_row();
+        self.reopen();
+        if let Some(probe) = &mut self.scratch.probe {
+            probe.retract();
+        }
     }
 
     #[inline]
@@ -395,9 +439,9 @@ impl ExampleSink for Encoder<'_> {
         match self.hasher.options.kind {
             HashKind::Mmh3 => {
                 let id = value.to_string();
-                self.push_id(|hasher, index| hasher.murmur_id(&id, index));
+                self.push_id(&id, |hasher, index| hasher.murmur_id(&id, index));
             }
-            HashKind::Modulo => self.push_id(|hasher, _| hasher.modulo_id(value)),
+            HashKind::Modulo => self.push_id(&value.to_string(), |hasher, _| hasher.modulo_id(value)),
             HashKind::Siphash | HashKind::Sklearn if as_number != 0.0 => return self.number(as_number),
             HashKind::Siphash | HashKind::Sklearn => {}
         }
@@ -416,11 +460,11 @@ impl ExampleSink for Encoder<'_> {
                 self.push_hashed(value.as_bytes(), 1.0, FeatureKind::Category);
                 self.scratch.path.truncate(end);
             }
-            HashKind::Mmh3 => self.push_id(|hasher, index| hasher.murmur_id(value, index)),
+            HashKind::Mmh3 => self.push_id(value, |hasher, index| hasher.murmur_id(value, index)),
             HashKind::Modulo => {
                 let id = value.parse::<i128>();
                 let id = id.map_err(|_| FeatureError::NotAnId { found: format!("{value:?}") })?;
-                self.push_id(|hasher, _| hasher.modulo_id(id));
+                self.push_id(value, |hasher, _| hasher.modulo_id(id));
             }
         }
         Ok(())

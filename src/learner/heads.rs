@@ -2,7 +2,7 @@
 
 use super::arm::{Arm, Job};
 use super::{LearnerError, LearnerOptions, Outcomes, Task, Work, build, lesson, note};
-use crate::batch::Batch;
+use crate::batch::{Batch, Slot};
 use crate::table::Table;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -80,6 +80,12 @@ impl Heads {
         if let Some(arm) = self.arms.get(index) {
             arm.table().sample_touched(place, most, |row| visit(arm.weight(row).abs()));
         }
+    }
+
+    /// The weight of a row of a task's table; none of a row that it does not have.
+    pub(super) fn row_weights(&self, index: usize, slot: Slot) -> Vec<f32> {
+        let Some(arm) = self.arms.get(index) else { return Vec::new() };
+        arm.table().copied(slot).map_or(Vec::new(), |row| vec![arm.weight(&row)])
     }
 
     /// Predicts and learns the rows of `work` for task `index`; returns how many row updates were dropped.

@@ -29,7 +29,7 @@ pub use replica::{Learned, Replica};
 pub use validation::{Figures, Report, Validation};
 pub use viewer::Viewer;
 
-use crate::batch::{Batch, Target};
+use crate::batch::{Batch, Slot, Target};
 use crate::field::FieldBatch;
 use crate::table::Table;
 use arm::{Job, Lesson};
@@ -125,6 +125,8 @@ pub struct Outcomes {
     pub rows: Vec<Outcome>,
     /// Predictions of all rows; see [`Outcome::Scored`].
     pub predictions: Vec<f32>,
+    /// The same before they were rounded to f32, if it is some when records are processed; of a network they are those of f32.
+    pub exact: Option<Vec<f64>>,
     /// Task names, if labels are per task; a row with k predictions has the first k.
     pub tasks: Option<Arc<[String]>>,
     /// The first rows, as many as came before the first label of all: nobody could know then whether labels are per
@@ -140,6 +142,14 @@ pub struct Outcomes {
 }
 
 impl Outcomes {
+    /// The predictions of row `index` as exactly as they are known; none if it was rejected.
+    pub fn exact_row(&self, index: usize) -> Vec<f64> {
+        let Some(Outcome::Scored { predictions, .. }) = self.rows.get(index) else { return Vec::new() };
+        let exact = self.exact.as_ref().and_then(|exact| exact.get(predictions.clone()));
+        let rounded = || self.predictions.get(predictions.clone()).unwrap_or_default();
+        exact.map_or_else(|| rounded().iter().copied().map(f64::from).collect(), <[f64]>::to_vec)
+    }
+
     /// The predictions of row `index`; none if it was rejected.
     pub fn row(&self, index: usize) -> Option<Predicted<'_>> {
         let Some(Outcome::Scored { number, predictions }) = self.rows.get(index) else { return None };
@@ -316,6 +326,12 @@ impl Learner {
         self.counters.records = 0;
     }
 
+    /// The number of the next record: after predictions that are to leave no trace.
+    #[cfg(feature = "pipeline")]
+    pub(crate) fn renumber(&mut self, next: u64) {
+        self.counters.records = next;
+    }
+
     /// Task names in order; one `None` for a single label.
     pub fn task_names(&self) -> impl Iterator<Item = Option<&str>> {
         self.tasks.iter().map(|task| task.name.as_deref())
@@ -407,6 +423,34 @@ impl Learner {
         self.heads.sample_norms(index, place, most, visit);
     }
 
+    /// The weight of a feature in these rows of table `index`: their sum, or of a network the length of the sum of their vectors. Of
+    /// the first task. 0 where nothing was learned.
+    pub fn feature_weight(&self, index: usize, slots: &[u32]) -> f64 {
+        let mut sums: Vec<f64> = Vec::new();
+        for &slot in slots {
+            let weights = self.row_weights(index, slot);
+            sums.resize(weights.len().max(sums.len()), 0.0);
+            sums.iter_mut().zip(weights).for_each(|(sum, weight)| *sum += f64::from(weight));
+        }
+        match sums.as_slice() {
+            [one] => *one,
+            all => all.iter().map(|weight| weight * weight).sum::<f64>().sqrt(),
+        }
+    }
+
+    /// What a row of table `index` adds to [`Learner::for_each_weight`]'s sum of magnitudes.
+    pub fn row_mass(&self, index: usize, slot: u32) -> f64 {
+        self.row_weights(index, slot).into_iter().map(|weight| f64::from(weight.abs())).sum()
+    }
+
+    fn row_weights(&self, index: usize, slot: u32) -> Vec<f32> {
+        #[cfg(feature = "network")]
+        if let Some(network) = &self.network {
+            return network.row_weights(index, Slot(slot));
+        }
+        self.heads.row_weights(index, Slot(slot))
+    }
+
     /// How many records are learned together, counted from the first: 1 but for networks.
     pub fn batch(&self) -> usize {
         #[cfg(feature = "network")]
@@ -467,6 +511,10 @@ impl Learner {
         }
         outcomes.predictions.clear();
         outcomes.predictions.resize(total, 0.0);
+        if let Some(exact) = &mut outcomes.exact {
+            exact.clear();
+            exact.resize(total, 0.0);
+        }
         outcomes.tasks = if self.shape == LabelShape::Tasks { self.names.clone() } else { None };
         let work = Work { batch, range: range.clone(), mode };
         for (index, task) in self.tasks.iter_mut().enumerate() {
@@ -609,7 +657,11 @@ fn note(
     }
     for (job, prediction) in scored {
         if let Some(Outcome::Scored { predictions, .. }) = outcomes.rows.get(job.row - work.range.start) {
-            outcomes.predictions[predictions.start + index] = prediction as f32;
+            let at = predictions.start + index;
+            outcomes.predictions[at] = prediction as f32;
+            if let Some(exact) = outcomes.exact.as_mut().and_then(|exact| exact.get_mut(at)) {
+                *exact = prediction;
+            }
         }
     }
 }

@@ -29,6 +29,13 @@
 //! | `flexihash_table_rows` | `table` | rows of a table |
 //! | `flexihash_table_rows_touched` | `table` | rows that were ever changed; of a large table some seconds old |
 //! | `flexihash_row_norm_share` | `table`, `norm` | of the touched rows in a sample, how many have a norm from `norm` up to the next |
+//! | `flexihash_distinct_keys` | | estimated number of different features looked up (HyperLogLog, relative error 1.6 %) |
+//! | `flexihash_collision_rate_all` | | share of lookups, 0 to 1, that found a row which another feature had first |
+//! | `flexihash_collision_rate` | `field` | the same by field: a declared one, else the key right below the features; at most 256, then others under an empty name |
+//! | `flexihash_table_fill` | `table` | share of a table's rows, 0 to 1, that were looked up; empty for the table of a head |
+//! | `flexihash_schema_keys` | | keys of the stream that are followed, at most 1,000 |
+//! | `flexihash_schema_changes_total` | `change`: `new`, `vanished`, `type` | keys that came, vanished, or hold a kind of value they never held, over the model's life |
+//! | `flexihash_schema_null_ratio` | `key` | share, 0 to 1, of the records with this key where it is `null`; those that have been, at most 256 |
 //! | `flexihash_generation` | | the newest durable generation of the model folder |
 //! | `flexihash_checkpoints_total` | | generations made durable |
 //! | `flexihash_checkpoint_duration_seconds` | | histogram of how long each took |
@@ -142,8 +149,13 @@ pub struct BatchCount {
     pub dropped_steps: u64,
 }
 
+/// Longest label value that comes from a stream, in bytes.
+const LABEL_BYTES: usize = 128;
+
 type Real = Gauge<f64, AtomicU64>;
 type Labelled<M> = Family<[(&'static str, &'static str); 1], M>;
+/// By a name from the configuration or the stream.
+type Named = Family<[(&'static str, String); 1], Real>;
 type Place = [(&'static str, String); 2];
 type Answered = [(&'static str, &'static str); 2];
 
@@ -179,6 +191,13 @@ struct Inner {
     answered_records: Labelled<Counter>,
     serving_generation: Late<Gauge>,
     model_loads: Labelled<Counter>,
+    distinct_keys: Late<Gauge>,
+    collision_rate: Late<Real>,
+    field_collision_rate: Named,
+    table_fill: Named,
+    schema_keys: Late<Gauge>,
+    schema_changes: Labelled<Counter>,
+    null_ratio: Named,
     /// What the age of a checkpoint counts from; none if the run saves nothing.
     aged_since: Mutex<Option<Instant>>,
     /// Somebody looks at what costs more than a count.
@@ -248,6 +267,19 @@ impl Metrics {
             answered_records: named.plain("http_records", "Good records of these requests"),
             serving_generation: named.late("serving_generation", "The generation that answers", None),
             model_loads: named.plain("model_loads", "Generations loaded, or not, to answer by"),
+            distinct_keys: named.late("distinct_keys", "Estimated number of different features", None),
+            collision_rate: named.late(
+                "collision_rate_all",
+                "Share of lookups of a row that another feature had first",
+                None,
+            ),
+            field_collision_rate: named.plain("collision_rate", "The same, by field"),
+            table_fill: named.plain("table_fill", "Share of a table's rows that a feature was looked up in"),
+            schema_keys: named.late("schema_keys", "Keys of the stream that are followed", None),
+            schema_changes: named
+                .plain("schema_changes", "Keys that came, vanished or hold another kind of value"),
+            null_ratio: named
+                .plain("schema_null_ratio", "Share of the records with this key where it is null"),
             aged_since: Mutex::new(None),
             watched: AtomicBool::new(false),
             history: Mutex::default(),
@@ -406,6 +438,44 @@ impl Metrics {
         }
     }
 
+    /// So many different features are estimated, and this share of all lookups found a row that another one had first.
+    pub fn collisions(&self, distinct_keys: u64, rate: f64) {
+        self.0.distinct_keys.get().set(whole(distinct_keys));
+        self.0.collision_rate.get().set(rate);
+    }
+
+    /// The same share of the lookups of one field; the caller bounds how many there are.
+    pub fn field_collisions(&self, field: &str, rate: f64) {
+        self.0.field_collision_rate.get_or_create(&[("field", label(field))]).set(rate);
+    }
+
+    /// This share of the rows of a table was looked up.
+    pub fn table_fill(&self, table: &str, fill: f64) {
+        self.0.table_fill.get_or_create(&[("table", label(table))]).set(fill);
+    }
+
+    /// So many keys of the stream are followed.
+    pub fn schema_keys(&self, count: usize) {
+        self.0.schema_keys.get().set(whole(count as u64));
+    }
+
+    /// So many changes there were over the model's life, by kind: `new`, `vanished`, `type`.
+    pub fn schema_changes(&self, changes: [(&'static str, u64); 3]) {
+        for (change, count) in changes {
+            let counter = self.0.schema_changes.get_or_create(&[("change", change)]);
+            counter.inc_by(count.saturating_sub(counter.get()));
+        }
+    }
+
+    /// This share of the records that have a key has `null` there, for each of `keys`; others are not there any more. The caller
+    /// bounds how many there are.
+    pub fn null_ratios<'k>(&self, keys: impl Iterator<Item = (&'k str, f64)>) {
+        self.0.null_ratio.clear();
+        for (key, ratio) in keys {
+            self.0.null_ratio.get_or_create(&[("key", label(key))]).set(ratio);
+        }
+    }
+
     /// Everything as it is now; its type is [`MEDIA_TYPE`].
     pub fn text(&self) -> String {
         if let Some(since) = *lock(&self.0.aged_since) {
@@ -424,4 +494,10 @@ fn whole(count: u64) -> i64 {
 
 fn unix_time() -> f64 {
     SystemTime::UNIX_EPOCH.elapsed().map_or(0.0, |time| time.as_secs_f64())
+}
+
+/// A name from a stream as a label: short, and nothing in it that ends a line.
+fn label(name: &str) -> String {
+    let short = name.get(..name.floor_char_boundary(LABEL_BYTES)).unwrap_or(name);
+    short.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }

@@ -23,6 +23,14 @@ fn everything() -> Metrics {
     metrics.answered("/predict", 10);
     metrics.loaded(Some(8));
     metrics.loaded(None);
+    metrics.collisions(123, 0.25);
+    metrics.field_collisions("a\nb", 0.5);
+    metrics.table_fill("", 0.125);
+    metrics.schema_keys(9);
+    metrics.schema_changes([("new", 1), ("vanished", 0), ("type", 2)]);
+    metrics.schema_changes([("new", 4), ("vanished", 0), ("type", 2)]);
+    metrics.null_ratios([("gone", 0.1)].into_iter());
+    metrics.null_ratios([("features.x", 0.75)].into_iter());
     metrics
 }
 
@@ -89,6 +97,11 @@ fn values_are_those_that_were_told() {
         "flexihash_http_records_total{path=\"/predict\"} 10",
         "flexihash_serving_generation 8",
         "flexihash_model_loads_total{result=\"failed\"} 1",
+        "flexihash_distinct_keys 123",
+        "flexihash_collision_rate{field=\"a\u{fffd}b\"} 0.5",
+        "flexihash_table_fill{table=\"\"} 0.125",
+        "flexihash_schema_changes_total{change=\"new\"} 4",
+        "flexihash_schema_null_ratio{key=\"features.x\"} 0.75",
     ] {
         assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
     }

@@ -24,6 +24,16 @@ impl Table {
         let stripe = try_lock(self.stripes.get(index)?)?;
         Some(SingleStripe { stripe, table: self })
     }
+
+    /// A copy of the row `[width]` of `slot`; `None` if it has no such row. Hold no lease meanwhile.
+    pub fn copied(&self, slot: Slot) -> Option<Vec<f32>> {
+        if u64::from(slot.0) >= self.options.rows {
+            return None;
+        }
+        let (mut row, mut side) = (vec![0.0; self.options.width], vec![0.0; self.options.side]);
+        self.single(self.stripe_of(slot))?.copy(slot, &mut row, &mut side);
+        Some(row)
+    }
 }
 
 impl SingleStripe<'_> {

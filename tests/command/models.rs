@@ -41,6 +41,8 @@ fn with_any_loss_head_optimizer_and_hash() {
         "--loss poisson --alternate-sign",
         "--hash sklearn --alternate-sign",
         "--hash mmh3",
+        "--insight --names 40",
+        "--head fm --hashes 2 --names 7",
     ] {
         grows(&records, &[1, 400, 401, 900], options);
     }

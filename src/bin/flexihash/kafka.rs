@@ -159,6 +159,7 @@ pub(crate) fn train(
             train::go_on(store, &service.run, flags, known || run.resume == Some(true))?;
         model.watch(&service.run.watch);
         train::trace(&mut model, &service.run);
+        train::observe(&mut model, &service.run)?;
         let store = store.ok_or_else(|| usage("no model folder"))?;
         commits.claim(store.manifest().map_or(0, |manifest| manifest.generation))?;
         let outputs = train::outputs(&service.run, &kept)?;

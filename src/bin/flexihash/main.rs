@@ -1,9 +1,10 @@
-//! The `flexihash` command: train, predict, serve, embed, inspect, collisions. One file a command, on the library's public API only.
+//! The `flexihash` command: train, predict, serve, explain, embed, inspect, collisions. One file a command, on the library's public API only.
 
 mod chart;
 mod collisions;
 mod embed;
 mod error;
+mod explain;
 mod html;
 mod inputs;
 mod inspect;
@@ -16,6 +17,7 @@ mod progress;
 mod recommend;
 mod report;
 mod serve;
+mod shown;
 mod stop;
 mod train;
 mod watch;
@@ -39,6 +41,7 @@ enum Command {
     Predict(Box<predict::Predict>),
     Serve(serve::Serve),
     Embed(embed::Embed),
+    Explain(explain::Explain),
     Inspect(inspect::Inspect),
     Collisions(collisions::Collisions),
     #[cfg(feature = "network")]
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Command::Predict(predict) => predict.run(),
         Command::Serve(serve) => serve.run(),
         Command::Embed(embed) => embed.run(),
+        Command::Explain(explain) => explain.run(),
         Command::Inspect(inspect) => inspect.run(),
         Command::Collisions(collisions) => collisions.run(),
         #[cfg(feature = "network")]

@@ -6,7 +6,7 @@ use crate::watch::Watch;
 use crate::{html, inputs, report, stop};
 use flexihash::checkpoint::{ModelDir, Writer};
 use flexihash::config::{ConfigFile, ModelFlags, RunFlags, overlay};
-use flexihash::engine::{Engine, EngineOptions, Finished, Model, Outputs, Summary, Task};
+use flexihash::engine::{Engine, EngineOptions, Finished, InsightOptions, Model, Outputs, Summary, Task};
 use flexihash::hash::HashKey;
 use flexihash::record::Source;
 use flexihash::sink::LinesSink;
@@ -80,6 +80,7 @@ impl Train {
         let mut start = start(&run, &flags)?;
         start.model.watch(&run.watch);
         trace(&mut start.model, &run);
+        observe(&mut start.model, &run)?;
         let outputs = outputs(&run, &start.kept)?;
         let options = EngineOptions {
             task: Task::Train,
@@ -108,6 +109,20 @@ pub(crate) fn trace(model: &mut Model, run: &RunFlags) {
     }
 }
 
+/// Looks at the stream, if that is wanted, or was by whoever began the model.
+pub(crate) fn observe(model: &mut Model, run: &RunFlags) -> Result<(), CommandError> {
+    let is_seen = run.metrics_listen.is_some() || run.listen.is_some();
+    match (run.insight, run.names) {
+        (Some(false), _) => model.rest(),
+        (None, None) if !is_seen => {}
+        (_, names) => {
+            let names = names.or_else(|| model.names_kept()).unwrap_or(0);
+            model.observe(InsightOptions { names })?;
+        }
+    }
+    Ok(())
+}
+
 /// Results, where they are wanted.
 pub(crate) fn finish(run: &RunFlags, finished: &Finished) -> Result<(), CommandError> {
     tracing::info!(examples = finished.summary.examples, skipped = finished.summary.skipped, "ended");
@@ -129,6 +144,9 @@ pub(crate) fn check(run: &RunFlags) -> Result<(), CommandError> {
     }
     if run.learners == Some(0) {
         return Err(usage("--learners: expected at least 1"));
+    }
+    if run.insight == Some(false) && run.names.is_some_and(|names| names > 0) {
+        return Err(usage("--names: needs --insight, which --insight=false switches off"));
     }
     if run.keep == Some(0) {
         return Err(usage("--keep: expected at least 1"));

@@ -5,10 +5,10 @@ mod cut;
 mod pending;
 mod results;
 mod taught;
-
-use super::live::{Feed, Lesson};
 mod tell;
 
+use super::insight::{Insight, InsightReport};
+use super::live::{Feed, Lesson};
 use super::team::{OpenAtEnd, Team};
 use super::work::{Entry, Work};
 use super::write::Out;
@@ -65,6 +65,10 @@ pub(super) struct Input {
 const TICK: Duration = Duration::from_millis(50);
 /// Labelled records of a network's life after which each of its tasks and fields must have occurred.
 const SEEN_AFTER: u64 = 1000;
+/// Keys that are labels of a metric.
+const MAX_LABELS: usize = 256;
+/// How often the insight is renewed: it is made on the learner's thread.
+const INSIGHT_EVERY: Duration = Duration::from_secs(1);
 
 /// The learner's stage of a run.
 pub(super) struct Stage<'a> {
@@ -107,6 +111,8 @@ pub(super) struct Stage<'a> {
     closed_at: Option<u64>,
     /// Ends the run as soon as no batch is half-way.
     failure: Option<EngineError>,
+    insight: Insight,
+    next_insight: Instant,
 }
 
 /// What a stage is given beside the model.
@@ -172,9 +178,16 @@ impl<'a> Stage<'a> {
             settled: 0,
             closed_at: None,
             failure: None,
+            insight: Insight::default(),
+            next_insight: Instant::now(),
         };
         stage.plan_next();
         stage
+    }
+
+    /// Tells `insight` what there is to see.
+    pub(super) fn tell(&mut self, insight: Insight) {
+        self.insight = insight;
     }
 
     /// Learns all there is, then makes it durable. An error of a record's making is returned after what came before it
@@ -183,6 +196,8 @@ impl<'a> Stage<'a> {
         let Some(links) = self.links.take() else { return Ok(()) };
         let _open = OpenAtEnd(self.team);
         let learned = self.learn_all(&links, observer);
+        self.next_insight = Instant::now();
+        self.tell_insight();
         if let Some(team) = self.team {
             team.joined(self.model.learner_mut(), |_| ());
         }
@@ -243,6 +258,7 @@ impl<'a> Stage<'a> {
                 feed.tell(&self.model, self.team);
             }
             self.teller.tell(self.model.learner(), &self.input.metrics);
+            self.tell_insight();
             if self.failure.is_some() && self.is_alone() {
                 return self.failure.take().map_or(Ok(Ok(())), Err);
             }
@@ -372,6 +388,9 @@ impl<'a> Stage<'a> {
                 return Ok(Err(Gone));
             }
             let work = self.pending.works().get(span.work);
+            if let (Some(work), Mode::Learn) = (work, mode) {
+                self.model.see(&work.seen, &span.entries);
+            }
             let last = work.and_then(|work| work.records.get(span.entries.end.checked_sub(1)?));
             if let Some(record) = last {
                 self.positions.advance(record.source, record.after);
@@ -428,6 +447,18 @@ impl<'a> Stage<'a> {
         };
         self.input.metrics.batch(count, now.examples);
         self.counted = now;
+    }
+
+    fn tell_insight(&mut self) {
+        let now = Instant::now();
+        if now < self.next_insight {
+            return;
+        }
+        self.next_insight = now + INSIGHT_EVERY;
+        if let Some(report) = self.model.insight() {
+            tell_metrics(&self.input.metrics, &report);
+            self.insight.renew(report);
+        }
     }
 
     /// Learns records that wait, or takes up what a member of the team has learned.
@@ -492,4 +523,31 @@ impl<'a> Stage<'a> {
 /// Tells of a row whether it counts among those of a batch.
 fn is_good(learner: &Learner, mode: Mode) -> impl Fn(&Work, usize) -> bool + '_ {
     move |work, row| learner.refused(work.encoded.records(), row, mode).is_none()
+}
+
+/// Tells the metrics what was seen.
+fn tell_metrics(metrics: &Metrics, report: &InsightReport) {
+    if let Some(collisions) = &report.collisions {
+        metrics.collisions(collisions.distinct_keys, collisions.rate);
+        for field in &collisions.fields {
+            metrics.field_collisions(&field.field, field.rate);
+        }
+        for table in &collisions.tables {
+            metrics.table_fill(&table.table, table.fill);
+        }
+    }
+    if let Some(schema) = &report.schema {
+        metrics.schema_keys(schema.keys.len());
+        let changes = schema.changes;
+        metrics.schema_changes([
+            ("new", changes.new),
+            ("vanished", changes.vanished),
+            ("type", changes.r#type),
+        ]);
+        let nulls = schema.keys.iter().filter_map(|key| {
+            let null = key.before.as_ref().or(key.now.as_ref())?.null;
+            (null > 0.0).then_some((key.key.as_str(), null))
+        });
+        metrics.null_ratios(nulls.take(MAX_LABELS));
+    }
 }

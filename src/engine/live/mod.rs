@@ -171,7 +171,7 @@ impl Live {
             work.records.push(kept, record.len() as u64, position(at), position(at + 1));
             at += 1;
         }
-        work::parse(&reader, &mut ReaderScratch::default(), &mut work);
+        work::parse(&reader, None, &mut ReaderScratch::default(), &mut work);
         match queue.try_send(Lesson { work, done, _held: held }) {
             Ok(()) => Ok(()),
             Err(TrySendError::Full(_)) => Err(LiveError::Busy),

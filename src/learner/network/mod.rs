@@ -18,7 +18,7 @@ use super::{
     Counters, LabelShape, Learner, LearnerError, LearnerOptions, LearnerState, Mode, Outcome, Outcomes,
     Piece, Rejection, Watched, task_name,
 };
-use crate::batch::Batch;
+use crate::batch::{Batch, Slot};
 use crate::field::Fields;
 use crate::model::network::{HeadOptions, HeadState, Inputs, Network, NetworkHead, Step, Targets};
 use crate::optim::{OptimizerOptions, Vectors};
@@ -141,6 +141,12 @@ impl NetworkArm {
                 visit(squares.sqrt());
             });
         }
+    }
+
+    /// The weights of a row; none of one that the table does not have.
+    pub(super) fn row_weights(&self, index: usize, slot: Slot) -> Vec<f32> {
+        let row = self.tables.get(index).and_then(|(_, table)| table.copied(slot));
+        row.map_or(Vec::new(), |row| self.rule.weights(&row).into_iter().collect())
     }
 
     /// Dense parameters by name, and the head's own state: its two counts, and the word of its generator in two halves, which
@@ -311,6 +317,9 @@ impl Learner {
         let Some(mut network) = self.network.take() else { return Err(LearnerError::Features) };
         outcomes.rows.clear();
         outcomes.predictions.clear();
+        if let Some(exact) = &mut outcomes.exact {
+            exact.clear();
+        }
         outcomes.values.clear();
         outcomes.watched.clear();
         outcomes.unnamed = 0;
