@@ -1,7 +1,7 @@
 //! A model folder, followed: its newest generation answers.
 
 use super::model::ModelError;
-use super::{Live, Model};
+use super::{Insight, Live, Model};
 use crate::checkpoint::ModelDir;
 use crate::metrics::Metrics;
 
@@ -12,6 +12,7 @@ pub struct Follower {
     folder: ModelDir,
     live: Live,
     metrics: Metrics,
+    insight: Insight,
     /// The generation that answers.
     current: Option<u64>,
     /// One that could not be loaded, once that was said.
@@ -21,7 +22,21 @@ pub struct Follower {
 impl Follower {
     /// Follows `folder`; nothing is loaded before [`Follower::look`].
     pub fn new(folder: ModelDir, live: &Live, metrics: &Metrics) -> Self {
-        Self { folder, live: live.clone(), metrics: metrics.clone(), current: None, failed: None }
+        Self {
+            folder,
+            live: live.clone(),
+            metrics: metrics.clone(),
+            insight: Insight::new(),
+            current: None,
+            failed: None,
+        }
+    }
+
+    /// Tells `insight` what each generation has seen.
+    #[must_use]
+    pub fn with_insight(mut self, insight: &Insight) -> Self {
+        self.insight = insight.clone();
+        self
     }
 
     /// The generation that answers; none before the first one.
@@ -55,6 +70,9 @@ impl Follower {
         let key = self.folder.hash_key()?.unwrap_or_default();
         let model = Model::load(&mut generation, &key)?;
         self.live.publish(&model, Some(number));
+        if let Some(report) = model.insight() {
+            self.insight.renew(report);
+        }
         self.metrics.loaded(Some(number));
         (self.current, self.failed) = (Some(number), None);
         Ok(Some(number))

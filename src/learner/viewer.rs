@@ -52,6 +52,11 @@ impl Viewer {
         self.0.is_network()
     }
 
+    /// The loss it learns by.
+    pub fn loss(&self) -> Loss {
+        self.0.options().loss
+    }
+
     /// Length of an embedding; 0 if the head has none.
     pub fn dim(&self) -> usize {
         self.0.dim()

@@ -1,4 +1,4 @@
-//! `POST /predict`, `/embed` and `/learn`, and `GET /model`.
+//! `POST /predict`, `/explain`, `/embed` and `/learn`, and `GET /model`.
 //!
 //! A body is one record, an array of records, or, sent as `application/x-ndjson`, a record a line; the answer has the same form. A bad
 //! record that comes alone is answered by 400 and `{"error": reason}`; among others it has that in its place, and the status is 200.
@@ -25,6 +25,8 @@ use tokio::task::spawn_blocking;
 /// Most bytes of a body, records of one, and bytes of all bodies at a time.
 pub const BODY_BYTES: usize = 16 << 20;
 pub(super) const RECORDS: usize = 1 << 16;
+/// Records of a body to be explained: each takes as many predictions as it has features.
+const EXPLAINED: usize = 64;
 const ALL_BODIES: usize = 64 << 20;
 /// The unit in which these are counted.
 const PIECE: usize = 1 << 10;
@@ -53,6 +55,7 @@ enum Form {
 #[derive(Debug, Clone, Copy)]
 enum Task {
     Predict,
+    Explain,
     Embed,
     Learn,
 }
@@ -62,6 +65,7 @@ pub(super) fn router(service: Arc<dyn Service>, metrics: Metrics) -> Router {
     let room = Arc::new(Semaphore::new(ALL_BODIES / PIECE));
     Router::new()
         .route("/predict", post(async |State(api), request| ask(api, Task::Predict, request).await))
+        .route("/explain", post(async |State(api), request| ask(api, Task::Explain, request).await))
         .route("/embed", post(async |State(api), request| ask(api, Task::Embed, request).await))
         .route("/learn", post(async |State(api), request| ask(api, Task::Learn, request).await))
         .route("/model", get(about))
@@ -107,7 +111,7 @@ async fn ask(api: Api, task: Task, request: Request) -> Response {
     };
     let metrics = api.metrics.clone();
     let asked = match task {
-        Task::Predict | Task::Embed => {
+        Task::Predict | Task::Explain | Task::Embed => {
             spawn_blocking(move || answer(&api, task, lines, &Held { bytes, _room: room })).await
         }
         Task::Learn => Ok(learn(api, lines, Held { bytes, _room: room }).await),
@@ -125,6 +129,7 @@ impl Task {
     fn path(self) -> &'static str {
         match self {
             Self::Predict => "/predict",
+            Self::Explain => "/explain",
             Self::Embed => "/embed",
             Self::Learn => "/learn",
         }
@@ -170,6 +175,11 @@ type Answered = Result<(Form, Answers), Response>;
 fn answer(api: &Api, task: Task, lines: bool, body: &Held) -> Answered {
     let (form, records) = split(lines, &body.bytes)?;
     let answers = match task {
+        Task::Explain if records.len() > EXPLAINED => {
+            let why = format!("expected at most {EXPLAINED} records to explain");
+            return Err(failure(StatusCode::BAD_REQUEST, &why));
+        }
+        Task::Explain => api.service.explain(&records),
         Task::Embed => api.service.embed(&records),
         _ => api.service.predict(&records),
     };

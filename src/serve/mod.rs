@@ -4,10 +4,12 @@
 //! |---|---|
 //! | `GET /` | a page that shows the run, live |
 //! | `POST /predict` | the predictions of records; nothing is learned |
+//! | `POST /explain` | what the features of records contributed to their predictions |
 //! | `POST /embed` | their vectors |
 //! | `POST /learn` | the predictions of records, which are then learned |
 //! | `GET /model` | options, counters and figures |
 //! | `GET /metrics` | [`Metrics::text`] |
+//! | `GET /insight` | names, collisions and schema, if a [`Sight`] is there: [`InsightReport`](crate::engine::InsightReport) |
 //! | `GET /history?since=T` | [`Metrics::history`] |
 //! | `GET /dead-letters` | [`Metrics::dead_letters`]; the records themselves only where none but this machine can ask |
 //! | `GET /healthz` | 200 as long as the process lives |
@@ -33,7 +35,7 @@ mod tls;
 
 pub use api::BODY_BYTES;
 pub use auth::Token;
-pub use service::{Done, Refusal, Service};
+pub use service::{Done, Refusal, Service, Sight};
 #[cfg(feature = "tls")]
 pub use tls::Tls;
 
@@ -97,6 +99,8 @@ pub enum ServeError {
 pub struct ServerOptions {
     /// Answers for the model.
     pub service: Option<Arc<dyn Service>>,
+    /// What there is to see of the stream.
+    pub insight: Option<Arc<dyn Sight>>,
     /// What requests must bring, but for the probes.
     pub token: Option<Token>,
     /// HTTPS instead of HTTP.
@@ -213,12 +217,14 @@ fn router(shared: Shared, options: ServerOptions) -> Router {
     let offers = page::Offers {
         token: options.token.is_some(),
         predict: options.service.is_some(),
-        ..page::Offers::default()
+        explain: options.service.is_some(),
+        insight: options.insight.is_some(),
     };
     // They hold nothing of the run, so that a browser gets as far as to ask for the token.
     let files = page::files(offers);
     let router = Router::new()
         .merge(page::data(shared.metrics.clone(), shared.is_private))
+        .merge(page::insight(options.insight))
         .route("/metrics", get(metrics))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
@@ -245,12 +251,14 @@ async fn metered(State(metrics): State<Metrics>, request: Request, next: Next) -
 fn known(path: &str) -> &'static str {
     let paths = [
         "/predict",
+        "/explain",
         "/embed",
         "/learn",
         "/model",
         "/metrics",
         "/history",
         "/dead-letters",
+        "/insight",
         "/healthz",
         "/readyz",
         "/",

@@ -17,6 +17,12 @@ pub enum Refusal {
     Failed(String),
 }
 
+/// What there is to see of a stream beside its figures ([`crate::engine::Insight`] has it).
+pub trait Sight: Send + Sync + fmt::Debug {
+    /// All of it as a JSON object.
+    fn json(&self) -> Vec<u8>;
+}
+
 /// A model that answers from many threads. Each call may take as long as its records do; none waits for another to be answered.
 pub trait Service: Send + Sync + fmt::Debug {
     /// Predicts records; learns nothing.
@@ -30,6 +36,12 @@ pub trait Service: Send + Sync + fmt::Debug {
     /// # Errors
     /// No answers at all.
     fn embed(&self, records: &[&[u8]]) -> Result<Answers, Refusal>;
+
+    /// What the features of records contributed to their predictions.
+    ///
+    /// # Errors
+    /// No answers at all.
+    fn explain(&self, records: &[&[u8]]) -> Result<Answers, Refusal>;
 
     /// Has records predicted, then learned; returns before that.
     ///

@@ -50,7 +50,7 @@ impl Serve {
         };
         let watch = Watch::begin(&flags, &stop)?;
         let Some(live) = watch.live() else { return Ok(()) };
-        let mut follower = Follower::new(folder, live, watch.metrics());
+        let mut follower = Follower::new(folder, live, watch.metrics()).with_insight(watch.insight());
         let mut first = true;
         while !stop.load(Ordering::Relaxed) {
             match follower.look() {

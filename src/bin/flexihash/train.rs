@@ -14,6 +14,9 @@ use flexihash::source::{LinesOptions, LinesSource};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+/// Features by name in a report.
+const REPORTED: usize = 50;
+
 /// Generations kept unless told otherwise.
 pub(crate) const KEEP: usize = 2;
 
@@ -131,7 +134,10 @@ pub(crate) fn finish(run: &RunFlags, finished: &Finished) -> Result<(), CommandE
     }
     write_summary(run.summary.as_deref(), &finished.summary)?;
     // Features by name come here once names are kept.
-    let beside = html::Beside { features: None };
+    let heaviest = finished.model.heaviest(REPORTED);
+    let features: Vec<(String, f64)> =
+        heaviest.into_iter().map(|named| (named.feature, named.weight)).collect();
+    let beside = html::Beside { features: (!features.is_empty()).then_some(&features[..]) };
     run.report.as_deref().map_or(Ok(()), |path| html::write(path, finished, beside))
 }
 

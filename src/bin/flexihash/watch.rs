@@ -2,7 +2,7 @@
 
 use crate::error::{CommandError, usage};
 use flexihash::config::RunFlags;
-use flexihash::engine::{Engine, Live};
+use flexihash::engine::{Engine, Insight, Live};
 use flexihash::metrics::Metrics;
 use flexihash::serve::{ServeError, Server, ServerOptions, Tls, Token};
 use flexihash::source::LinesOptions;
@@ -17,6 +17,7 @@ const TOKEN_VARIABLE: &str = "FLEXIHASH_TOKEN";
 pub(crate) struct Watch {
     metrics: Metrics,
     live: Option<Live>,
+    insight: Insight,
     servers: Vec<Server>,
 }
 
@@ -24,11 +25,15 @@ impl Watch {
     /// Listens where `run` says so: before anything that takes long, so that a taken port is known at once and the
     /// process is seen to live while it loads.
     pub(crate) fn begin(run: &RunFlags, stop: &Arc<AtomicBool>) -> Result<Self, CommandError> {
-        let mut watch = Self { metrics: Metrics::new(), live: None, servers: Vec::new() };
+        let mut watch =
+            Self { metrics: Metrics::new(), live: None, insight: Insight::new(), servers: Vec::new() };
+        let insight: Arc<Insight> = Arc::new(watch.insight.clone());
         let at = |option| move |error| CommandError::Serve { option, error };
         if let Some(address) = &run.metrics_listen {
-            let server = Server::start(address, watch.metrics.clone(), stop).map_err(at("metrics-listen"))?;
-            tracing::info!(address = %server.address(), "serving /metrics, /healthz and /readyz");
+            let options = ServerOptions { insight: Some(insight.clone()), ..ServerOptions::default() };
+            let server = Server::start_with(address, options, watch.metrics.clone(), stop);
+            let server = server.map_err(at("metrics-listen"))?;
+            tracing::info!(address = %server.address(), "serving /metrics, the page and the probes");
             watch.servers.push(server);
         }
         let Some(address) = &run.listen else {
@@ -42,11 +47,12 @@ impl Watch {
         let live = Live::new(run.record_limit.unwrap_or(LinesOptions::default().record_limit));
         let (token, tls) = (token(run.token_file.as_deref())?, tls(run)?);
         let (is_open, is_tls) = (token.is_none(), tls.is_some());
-        let options = ServerOptions { service: Some(Arc::new(live.clone())), token, tls };
+        let options =
+            ServerOptions { service: Some(Arc::new(live.clone())), insight: Some(insight), token, tls };
         let server =
             Server::start_with(address, options, watch.metrics.clone(), stop).map_err(at("listen"))?;
         let address = server.address();
-        tracing::info!(%address, tls = is_tls, "serving /predict, /embed, /learn, /model and the probes");
+        tracing::info!(%address, tls = is_tls, "serving /predict, /explain, /embed, /learn, /model, the page, /metrics and the probes");
         if is_open && !address.ip().is_loopback() {
             tracing::warn!(%address, "whoever reaches this address may ask: --token-file lets in who has the token");
         }
@@ -61,11 +67,16 @@ impl Watch {
 
     /// `engine`, seen from outside.
     pub(crate) fn over(&self, engine: Engine) -> Engine {
-        let engine = engine.with_metrics(&self.metrics);
+        let engine = engine.with_metrics(&self.metrics).with_insight(&self.insight);
         match &self.live {
             Some(live) => engine.with_live(live),
             None => engine,
         }
+    }
+
+    /// What there is to see of the stream.
+    pub(crate) fn insight(&self) -> &Insight {
+        &self.insight
     }
 
     /// Answers by the model of a run, if somebody may ask.

@@ -10,9 +10,9 @@ mod recording;
 
 pub(super) use recording::cut;
 
-use super::encode::Encoded;
+use super::encode::{Encoded, Reader};
 use super::{Model, RecordError};
-use crate::learner::{Mode, Outcomes, Piece};
+use crate::learner::{Learner, LearnerError, Mode, Outcomes, Piece, Viewer};
 use crate::model::Loss;
 use recording::{Named, Recorder, Recording, Without};
 use serde::Serialize;
@@ -89,11 +89,44 @@ pub struct Contribution {
 /// Predictions of some records, `[records][outputs]`.
 type Predictions = Vec<Vec<f64>>;
 
-/// How the first record's predictions are laid out.
-#[derive(Default)]
+/// How a record's predictions are laid out.
 struct Layout {
     tasks: Vec<Option<String>>,
     items: bool,
+}
+
+/// What predicts: a model, or a viewer of one that goes on learning.
+pub(super) trait Predicts {
+    fn loss(&self) -> Loss;
+    fn predict(&mut self, encoded: &Encoded, outcomes: &mut Outcomes) -> Result<(), LearnerError>;
+}
+
+impl Predicts for Learner {
+    fn loss(&self) -> Loss {
+        self.options().loss
+    }
+
+    fn predict(&mut self, encoded: &Encoded, outcomes: &mut Outcomes) -> Result<(), LearnerError> {
+        let rows = 0..encoded.records().len();
+        if self.is_network() {
+            return self.process_fields(&[Piece { batch: &encoded.fields, rows }], Mode::Predict, outcomes);
+        }
+        self.process(&encoded.features, rows, Mode::Predict, outcomes)
+    }
+}
+
+impl Predicts for Viewer {
+    fn loss(&self) -> Loss {
+        Self::loss(self)
+    }
+
+    fn predict(&mut self, encoded: &Encoded, outcomes: &mut Outcomes) -> Result<(), LearnerError> {
+        let rows = 0..encoded.records().len();
+        if self.is_network() {
+            return self.predict_fields(&[Piece { batch: &encoded.fields, rows }], outcomes);
+        }
+        Self::predict(self, &encoded.features, rows, outcomes)
+    }
 }
 
 impl Model {
@@ -103,93 +136,96 @@ impl Model {
     /// A bad record; its label is not looked at.
     pub fn explain(&mut self, record: &[u8], top: usize) -> Result<Explained, RecordError> {
         let records = self.learner().counters().records;
-        let explained = self.explain_counted(record, top);
+        let reader = self.reader().for_prediction();
+        let explained = explain(&reader, self.learner_mut(), record, top);
         self.learner_mut().renumber(records);
         explained
     }
+}
 
-    fn explain_counted(&mut self, record: &[u8], top: usize) -> Result<Explained, RecordError> {
-        let reader = self.reader().for_prediction();
-        let mut recording = Recording::default();
-        reader.tell(record, Recorder(&mut recording))?;
-        let features: Vec<usize> = recording.features().collect();
-        let room = (MAX_EVENTS / recording.events().max(1)).clamp(1, MAX_EXPLAINED);
-        let tried: Vec<usize> = features.iter().copied().take(room).collect();
-        let names = recording.named(&tried);
-        let mut encoded = Encoded::default();
-        let mut layout = Layout::default();
-        let whole = self.predict_without(&recording, &[None], &mut encoded, &mut layout)?;
-        let whole = whole.into_iter().next().flatten().unwrap_or_default();
-        let mut parts = Vec::with_capacity(tried.len());
-        for some in tried.chunks(BATCH) {
-            let some: Vec<Option<usize>> = some.iter().copied().map(Some).collect();
-            parts.extend(self.predict_without(&recording, &some, &mut encoded, &mut Layout::default())?);
-        }
-        let loss = self.learner().options().loss;
-        let outputs = whole.iter().enumerate().take(MAX_OUTPUTS);
-        let outputs = outputs.map(|(index, &prediction)| {
-            let width = layout.tasks.len().max(1);
-            let task = layout.tasks.get(index % width).cloned().flatten();
-            let item = layout.items.then_some(index / width);
-            let score = score(loss, prediction);
-            let contributions =
-                largest(&names, parts.iter().map(|part| part.as_ref()?.get(index)), top, |p| {
-                    score - self::score(loss, p)
-                });
-            ExplainedOutput { task, item, prediction, score, contributions }
-        });
-        let id = recording.id.clone().and_then(|id| RawValue::from_string(id).ok());
-        Ok(Explained {
-            id,
-            unit: unit(loss),
-            features: features.len(),
-            explained: parts.iter().flatten().count(),
-            outputs: outputs.collect(),
-        })
+/// What the features of `record` contributed to its prediction by `predicts`, the `top` largest for each task. `reader` does not
+/// look at labels.
+pub(super) fn explain(
+    reader: &Reader,
+    predicts: &mut dyn Predicts,
+    record: &[u8],
+    top: usize,
+) -> Result<Explained, RecordError> {
+    let mut recording = Recording::default();
+    reader.tell(record, Recorder(&mut recording))?;
+    let features: Vec<usize> = recording.features().collect();
+    let room = (MAX_EVENTS / recording.events().max(1)).clamp(1, MAX_EXPLAINED);
+    let tried: Vec<usize> = features.iter().copied().take(room).collect();
+    let names = recording.named(&tried);
+    let loss = predicts.loss();
+    let mut leaver = Leaver { reader, predicts, recording: &recording, encoded: Encoded::default() };
+    let (whole, layout) = leaver.predict_without(&[None])?;
+    let whole = whole.into_iter().next().flatten().unwrap_or_default();
+    let mut parts = Vec::with_capacity(tried.len());
+    for some in tried.chunks(BATCH) {
+        let some: Vec<Option<usize>> = some.iter().copied().map(Some).collect();
+        parts.extend(leaver.predict_without(&some)?.0);
     }
+    let outputs = whole.iter().enumerate().take(MAX_OUTPUTS);
+    let outputs = outputs.map(|(index, &prediction)| {
+        let width = layout.tasks.len().max(1);
+        let task = layout.tasks.get(index % width).cloned().flatten();
+        let item = layout.items.then_some(index / width);
+        let score = score(loss, prediction);
+        let contributions = largest(&names, parts.iter().map(|part| part.as_ref()?.get(index)), top, |p| {
+            score - self::score(loss, p)
+        });
+        ExplainedOutput { task, item, prediction, score, contributions }
+    });
+    let id = recording.id.clone().and_then(|id| RawValue::from_string(id).ok());
+    Ok(Explained {
+        id,
+        unit: unit(loss),
+        features: features.len(),
+        explained: parts.iter().flatten().count(),
+        outputs: outputs.collect(),
+    })
+}
 
+/// Predicts a record again and again.
+struct Leaver<'a> {
+    reader: &'a Reader,
+    predicts: &'a mut dyn Predicts,
+    recording: &'a Recording,
+    encoded: Encoded,
+}
+
+impl Leaver<'_> {
     /// Predictions without each of `events`; none where what is left is no record: values that only together are finite.
     fn predict_without(
         &mut self,
-        recording: &Recording,
         events: &[Option<usize>],
-        encoded: &mut Encoded,
-        layout: &mut Layout,
-    ) -> Result<Vec<Option<Vec<f64>>>, RecordError> {
-        let reader = self.reader().for_prediction();
-        encoded.clear();
+    ) -> Result<(Vec<Option<Vec<f64>>>, Layout), RecordError> {
+        self.encoded.clear();
         let mut there = Vec::with_capacity(events.len());
         for &event in events {
-            let told = reader.write_again(encoded, Without { recording, event });
-            match (told, event) {
+            let without = Without { recording: self.recording, event };
+            match (self.reader.write_again(&mut self.encoded, without), event) {
                 (Err(error), None) => return Err(error),
                 (told, _) => there.push(told.is_ok()),
             }
         }
-        let mut rows = self.predict_encoded(encoded, layout)?.into_iter();
-        Ok(there.into_iter().map(|there| if there { rows.next() } else { None }).collect())
+        let (rows, layout) = self.predict_encoded()?;
+        let mut rows = rows.into_iter();
+        let rows = there.into_iter().map(|there| if there { rows.next() } else { None });
+        Ok((rows.collect(), layout))
     }
 
-    fn predict_encoded(
-        &mut self,
-        encoded: &Encoded,
-        layout: &mut Layout,
-    ) -> Result<Predictions, RecordError> {
+    fn predict_encoded(&mut self) -> Result<(Predictions, Layout), RecordError> {
         let mut outcomes = Outcomes { exact: Some(Vec::new()), ..Outcomes::default() };
-        let rows = 0..encoded.records().len();
-        let learner = self.learner_mut();
-        if learner.is_network() {
-            let piece = Piece { batch: &encoded.fields, rows: rows.clone() };
-            learner.process_fields(&[piece], Mode::Predict, &mut outcomes)?;
-        } else {
-            learner.process(&encoded.features, rows.clone(), Mode::Predict, &mut outcomes)?;
-        }
-        layout.items = outcomes.items;
-        layout.tasks = match &outcomes.tasks {
+        self.predicts.predict(&self.encoded, &mut outcomes)?;
+        let tasks = match &outcomes.tasks {
             Some(tasks) => tasks.iter().cloned().map(Some).collect(),
             None => vec![None],
         };
-        Ok(rows.map(|row| outcomes.exact_row(row)).collect())
+        let rows = 0..self.encoded.records().len();
+        let layout = Layout { tasks, items: outcomes.items };
+        Ok((rows.map(|row| outcomes.exact_row(row)).collect(), layout))
     }
 }
 

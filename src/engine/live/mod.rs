@@ -148,6 +148,14 @@ impl Live {
         self.current()?.answer(records, Wish::Vectors, self.0.record_limit)
     }
 
+    /// What the features of records contributed to their predictions, as [`Model::explain`] says it.
+    ///
+    /// # Errors
+    /// No model yet.
+    pub fn explain(&self, records: &[&[u8]]) -> Result<Answers, LiveError> {
+        Ok(self.current()?.explain(records, self.0.record_limit))
+    }
+
     /// Hands `records` to the run that learns: each is predicted, then learned, and `done` gets the predictions. They are durable
     /// with the next generation. Dropped without a call if the run ends before that.
     ///

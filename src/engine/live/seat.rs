@@ -2,6 +2,7 @@
 
 use super::{LiveError, RecordError};
 use crate::engine::encode::{Beside, Encoded, Reader, ReaderScratch};
+use crate::engine::explain::explain;
 use crate::learner::{LearnerError, Outcomes, Piece, Viewer};
 use crate::sink::{Answers, write_embedding, write_prediction};
 use crate::sync::{Mutex, lock};
@@ -10,6 +11,8 @@ use std::time::Instant;
 
 /// Records predicted together.
 const CHUNK: usize = 256;
+/// Features of a record that an explanation names.
+const TOP: usize = 20;
 
 /// What is asked of records.
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +65,27 @@ impl Published {
         Ok(answers)
     }
 
+    /// Explains records, none longer than `limit` bytes.
+    pub(super) fn explain(&self, records: &[&[u8]], limit: usize) -> Answers {
+        let (mut seat, mut answers) = (self.seat(), Answers::default());
+        for record in records {
+            if record.len() > limit {
+                answers.bad(&too_long(limit, record));
+                continue;
+            }
+            match explain(&self.reader, &mut seat.viewer, record, TOP) {
+                Ok(explained) => answers.good(|out| {
+                    // A value written to a vector cannot fail.
+                    let _ = serde_json::to_writer(&mut *out, &explained);
+                    out.push(b'\n');
+                }),
+                Err(error) => answers.bad(&error.to_string()),
+            }
+        }
+        lock(&self.seats).push(seat);
+        answers
+    }
+
     fn seat(&self) -> Seat {
         let spare = lock(&self.seats).pop();
         spare.unwrap_or_else(|| Seat {
@@ -74,16 +98,17 @@ impl Published {
     }
 }
 
+fn too_long(limit: usize, record: &[u8]) -> String {
+    format!("expected a record within the limit of {limit} bytes, found one of {}", record.len())
+}
+
 impl Seat {
     /// Reads records; returns why each that is bad is so.
     fn read(&mut self, reader: &Reader, limit: usize, records: &[&[u8]]) -> Vec<Option<String>> {
         self.encoded.clear();
         let read = |record: &&[u8]| {
-            let length = record.len();
-            if length > limit {
-                return Some(format!(
-                    "expected a record within the limit of {limit} bytes, found one of {length}"
-                ));
+            if record.len() > limit {
+                return Some(too_long(limit, record));
             }
             let (scratch, encoded) = (&mut self.scratch, &mut self.encoded);
             let read: Result<(), RecordError> = reader.read(scratch, encoded, record, Beside::default());

@@ -1,7 +1,8 @@
 //! What an HTTP server asks.
 
 use super::{Live, LiveError};
-use crate::serve::{Done, Refusal, Service};
+use crate::engine::Insight;
+use crate::serve::{Done, Refusal, Service, Sight};
 use crate::sink::Answers;
 
 impl From<LiveError> for Refusal {
@@ -24,11 +25,21 @@ impl Service for Live {
         Ok(Self::embed(self, records)?)
     }
 
+    fn explain(&self, records: &[&[u8]]) -> Result<Answers, Refusal> {
+        Ok(Self::explain(self, records)?)
+    }
+
     fn learn(&self, records: &[&[u8]], done: Done) -> Result<(), Refusal> {
         Ok(Self::learn(self, records, done)?)
     }
 
     fn about(&self) -> Result<Vec<u8>, Refusal> {
         Ok(Self::about(self)?)
+    }
+}
+
+impl Sight for Insight {
+    fn json(&self) -> Vec<u8> {
+        serde_json::to_vec(self.report().as_ref()).unwrap_or_default()
     }
 }

@@ -5,6 +5,7 @@
 //! script into it, and if it could, the policy sent with the page would not let it run: scripts, styles and requests of this
 //! server alone, no frames, no forms that go elsewhere.
 
+use super::Sight;
 use crate::metrics::Metrics;
 use axum::Router;
 use axum::extract::RawQuery;
@@ -12,6 +13,7 @@ use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use std::sync::Arc;
 
 /// What the page may do and load.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; \
@@ -63,6 +65,13 @@ pub(super) fn data<S: Clone + Send + Sync + 'static>(metrics: Metrics, records: 
     let letters = async move || ([(header::CONTENT_TYPE, JSON)], metrics.dead_letters(records));
     let router = Router::new().route("/history", get(history)).route("/dead-letters", get(letters));
     router.layer(map_response(guard))
+}
+
+/// What there is to see of the stream, if somebody looks.
+pub(super) fn insight<S: Clone + Send + Sync + 'static>(sight: Option<Arc<dyn Sight>>) -> Router<S> {
+    let Some(sight) = sight else { return Router::new() };
+    let answer = async move || ([(header::CONTENT_TYPE, JSON)], sight.json());
+    Router::new().route("/insight", get(answer)).layer(map_response(guard))
 }
 
 /// The time in `since=…`; without one, or with nonsense, all there is.
