@@ -7,7 +7,7 @@ mod stream;
 use flexihash::checkpoint::Writer;
 use flexihash::config::Every;
 use flexihash::engine::{EngineError, EngineOptions, Finished, Observer, Outputs, Status};
-use flexihash::learner::{HeadKind, Learned, LearnerOptions, Learning, Mode};
+use flexihash::learner::{HeadKind, Learned, LearnerOptions, Learning, Mode, Outcomes};
 use flexihash::optim::{LearningRate, OptimizerKind, OptimizerOptions};
 use flexihash::record::{Fetch, Position, Positions, RecordBatch, Source, SourceError};
 use flexihash::sink::PublishError;
@@ -43,6 +43,39 @@ fn one_replica_is_the_learner_itself_to_the_bit() {
         assert_eq!(apart.learner.vectors(), whole.learner.vectors(), "{head:?} {learning:?}");
         assert_eq!(apart.learner.state(), whole.learner.state());
         assert_eq!(checksum(&apart.learner), checksum(&whole.learner));
+    }
+}
+
+#[test]
+fn a_viewer_predicts_as_its_learner_and_learns_nothing() {
+    let lines = flights(2000);
+    let adam = Learning::Given(OptimizerOptions { rate: 0.01, ..OptimizerOptions::new(OptimizerKind::Adam) });
+    for (head, learning) in [
+        (HeadKind::Linear, Learning::Auto),
+        (HeadKind::Fm, Learning::Auto),
+        (HeadKind::Linear, adam),
+        (HeadKind::Fm, adam),
+    ] {
+        let options = LearnerOptions { head, learning, buckets: 1 << 16, ..LearnerOptions::default() };
+        let mut stream = Stream::new(options);
+        stream.learn(&lines[..1000], 500);
+        let old = stream.learner.view();
+        stream.learn(&lines[1000..1500], 500);
+        let (mut now, mut outcomes) = (stream.learner.view(), Outcomes::default());
+        let before = (stream.learner.vectors(), checksum(&stream.learner));
+        stream.read(&lines[1500..]);
+        let rows = 0..stream.batch.len();
+        now.again().predict(&stream.batch, rows.clone(), &mut outcomes).unwrap();
+        now.predict(&stream.batch, rows.clone(), &mut outcomes).unwrap();
+        let vectors = now.embed(&stream.batch);
+        assert_eq!((stream.learner.vectors(), checksum(&stream.learner)), before, "{head:?} {learning:?}");
+        stream.learner.process(&stream.batch, rows.clone(), Mode::Predict, &mut stream.outcomes).unwrap();
+        assert_eq!(outcomes.predictions, stream.outcomes.predictions, "{head:?} {learning:?}");
+        assert_eq!(vectors, stream.learner.embed(&stream.batch), "{head:?} {learning:?}");
+        // The rows of an older one are those of today, its head is not.
+        old.again().predict(&stream.batch, rows, &mut outcomes).unwrap();
+        let pairs = outcomes.predictions.iter().zip(&stream.outcomes.predictions);
+        assert!(pairs.map(|(old, now)| (old - now).abs()).sum::<f32>() < 0.05 * stream.batch.len() as f32);
     }
 }
 

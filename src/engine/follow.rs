@@ -15,8 +15,8 @@ pub struct Follower {
     insight: Insight,
     /// The generation that answers.
     current: Option<u64>,
-    /// One that could not be loaded, once that was said.
-    failed: Option<u64>,
+    /// One that could not be loaded, or none if the folder could not be read, once that was said.
+    failed: Option<Option<u64>>,
 }
 
 impl Follower {
@@ -49,19 +49,19 @@ impl Follower {
     /// # Errors
     /// A folder or generation that cannot be read: the one before goes on answering.
     pub fn look(&mut self) -> Result<Option<u64>, ModelError> {
-        let newest = self.folder.newest()?;
-        if newest.is_none() || newest == self.current {
-            return Ok(None);
-        }
-        let loaded = self.load();
-        if let Err(error) = &loaded
-            && self.failed != newest
+        let (newest, looked) = match self.folder.newest() {
+            Ok(newest) if newest.is_none() || newest == self.current => return Ok(None),
+            Ok(newest) => (newest, self.load()),
+            Err(error) => (None, Err(error.into())),
+        };
+        if let Err(error) = &looked
+            && self.failed != Some(newest)
         {
-            self.failed = newest;
+            self.failed = Some(newest);
             self.metrics.loaded(None);
             tracing::warn!(generation = newest, "cannot be loaded: {error}");
         }
-        loaded
+        looked
     }
 
     fn load(&mut self) -> Result<Option<u64>, ModelError> {

@@ -1,33 +1,40 @@
 //! Rows for those who only read, beside a learner that holds nearly every stripe nearly all the time.
 //!
 //! A reader that queued for the stripes' locks would get one or two between two runs of the learner, which then found them
-//! taken and slept: the reader would wait for many runs, and the learner for every reader. So a reader takes what is free and
-//! *orders* the rest. A learner looks between two runs whether there are orders, which costs it one load, and copies
-//! their rows itself, from caches that are its own: a reader waits for one run, and the learner for nobody. Where no learner runs,
-//! nothing is held for long, and the reader comes by without one: it tries again from time to time.
+//! taken and slept: the reader would wait for many runs, and the learner for every reader, for milliseconds where a reader has lost its core.
+//! So a reader *orders* rows at a desk. A learner looks between two runs whether there are orders, which costs it one load, and copies
+//! their rows itself, from caches that are its own: a reader waits for one run, and the learner for nobody. A reader that is not
+//! served for a while, because no learner runs, takes what stripes are free by itself, and from then on all do so at once, until a
+//! learner comes by again.
 //!
 //! Rows are copied under the locks of their stripes, so none is seen half changed.
 
 use super::{SingleStripe, Table};
 use crate::batch::Slot;
-use crate::sync::{AtomicUsize, Condvar, Mutex, Ordering, lock, try_lock, wait_briefly};
+use crate::sync::{AtomicBool, AtomicUsize, Condvar, Mutex, Ordering, lock, try_lock, wait_briefly};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// After so long without an answer a reader tries again by itself.
-const PATIENCE: Duration = Duration::from_micros(200);
+/// After so long without an answer a reader tries by itself: some runs.
+const PATIENCE: Duration = Duration::from_micros(500);
 
 /// Orders that wait for a learner.
 #[derive(Debug)]
 pub(super) struct Desk {
     waiting: AtomicUsize,
+    /// A learner came by since a reader last waited for one in vain.
+    attended: AtomicBool,
     orders: Mutex<Vec<Arc<Order>>>,
 }
 
 impl Desk {
     pub(super) fn new() -> Self {
-        Self { waiting: AtomicUsize::new(0), orders: Mutex::new(Vec::new()) }
+        Self {
+            waiting: AtomicUsize::new(0),
+            attended: AtomicBool::new(false),
+            orders: Mutex::new(Vec::new()),
+        }
     }
 }
 
@@ -77,7 +84,9 @@ impl RowReader {
     ) {
         let mut sheet = lock(&self.order.sheet);
         sheet.begin(table, slots);
-        sheet.copy(|stripe| table.try_single(stripe));
+        if !table.desk.attended.load(Ordering::Relaxed) {
+            sheet.copy(|stripe| table.try_single(stripe));
+        }
         if !sheet.missing.is_empty() && !sheet.ordered {
             sheet.ordered = true;
             // Whoever locks the desk holds no sheet.
@@ -85,12 +94,12 @@ impl RowReader {
             table.desk.order(&self.order);
             sheet = lock(&self.order.sheet);
         }
-        loop {
-            sheet.copy(|stripe| table.try_single(stripe));
-            if sheet.missing.is_empty() {
-                break;
-            }
+        while !sheet.missing.is_empty() {
             sheet = wait_briefly(&self.order.done, &self.order.sheet, sheet, PATIENCE);
+            if !sheet.missing.is_empty() {
+                table.desk.attended.store(false, Ordering::Relaxed);
+                sheet.copy(|stripe| table.try_single(stripe));
+            }
         }
         for number in 0..sheet.slots.len() {
             let (row, side) = (span(number, sheet.width), span(number, sheet.side));
@@ -152,6 +161,9 @@ impl Table {
     /// caller holds no lease.
     #[inline]
     pub fn serve_readers(&self) {
+        if !self.desk.attended.load(Ordering::Relaxed) {
+            self.desk.attended.store(true, Ordering::Relaxed);
+        }
         if self.desk.waiting.load(Ordering::Relaxed) > 0 {
             self.serve_orders();
         }

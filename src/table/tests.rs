@@ -220,3 +220,44 @@ fn a_cut_of_stripes_in_several_parts_is_exact_and_in_order() {
     assert!(table.make_room());
     assert_eq!(cut(&table).slots, slots.iter().copied().step_by(3).collect::<Vec<_>>());
 }
+
+#[test]
+fn readers_get_whole_rows_beside_a_learner_that_never_pauses() {
+    let options = TableOptions { rows: 1 << 14, width: 16, side: 2, init: Init::Zeros, seed: 0 };
+    let table = Table::new(options).unwrap();
+    // One in each stripe, and some neighbours.
+    let slots: Vec<Slot> = (0..1 << 14).step_by(37).map(Slot).collect();
+    let done = std::sync::atomic::AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut round = 0.0;
+            while done.load(Ordering::Relaxed) < 3 {
+                round += 1.0;
+                let mut lease = table.lease_all();
+                for &slot in &slots {
+                    let (row, side) = lease.row_mut(slot);
+                    row.fill(round);
+                    side.fill(round);
+                }
+                drop(lease);
+                table.serve_readers();
+            }
+        });
+        for _ in 0..3 {
+            scope.spawn(|| {
+                let (reader, mut seen) = (RowReader::default(), vec![0.0; slots.len()]);
+                for _ in 0..300 {
+                    let mut count = 0;
+                    reader.read(&table, slots.iter().copied(), |number, row, side| {
+                        let first = row[0];
+                        assert!(row.iter().chain(side).all(|float| *float == first), "{row:?} {side:?}");
+                        assert!(first >= seen[number], "a row has gone back");
+                        (seen[number], count) = (first, count + 1);
+                    });
+                    assert_eq!(count, slots.len());
+                }
+                done.fetch_add(1, Ordering::Relaxed);
+            });
+        }
+    });
+}

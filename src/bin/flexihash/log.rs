@@ -11,7 +11,7 @@ const VARIABLES: [&str; 2] = ["FLEXIHASH_LOG", "RUST_LOG"];
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Log")]
 pub(crate) struct LogFlags {
-    /// Log lines: error, warn, info, debug, trace, or by module; else the environment's FLEXIHASH_LOG or RUST_LOG [default: warn; with --kafka info]
+    /// Log lines: error, warn, info, debug, trace, or by module; else the environment's FLEXIHASH_LOG or RUST_LOG [default: warn; info with --kafka or --listen, and of serve]
     #[arg(long, global = true, value_name = "FILTER", value_parser = filter)]
     log: Option<String>,
     /// Form of log lines. json: standard error holds nothing else, no progress, no summary
