@@ -265,7 +265,7 @@ mod tests {
         let (server, _) = server();
         for (path, media_type, holds) in [
             ("/", "text/html", "<title>flexihash</title>"),
-            ("/page/page.js", "text/javascript", "textContent"),
+            ("/page/base.js", "text/javascript", "textContent"),
             ("/page/uplot.css", "text/css", ".uplot"),
             ("/page/offers.json", "application/json", "\"explain\":false"),
             ("/history?since=5", "application/json", "\"samples\":[]"),
