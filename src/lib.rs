@@ -42,7 +42,7 @@
 //! | a stream to be parsed by many threads, with checkpoints, predictions and dead letters | [`Engine`] over a [`record::Source`]: [`source::LinesSource`] or your own (`examples/custom_source.rs`) |
 //! | topics of a Kafka cluster, each record once | [`Engine`] over a `source::KafkaSource`, with a `sink::KafkaPublisher` |
 //! | a model that answers others, while it learns or as its folder grows | `engine::Live` by `Engine::with_live` or `engine::Follower`, and `serve::Server` with it |
-//! | a run to be watched | `metrics::Metrics` by `Engine::with_metrics`, and `serve::Server` for Prometheus and probes |
+//! | a run to be watched | `metrics::Metrics` by `Engine::with_metrics`, and `serve::Server` for a live page, Prometheus and probes |
 //! | a model of your own that wants fixed-size vectors of feature dicts | [`FlexiHashEmbedding`]; `examples/embed_dicts.rs`, and `examples/embed_network.rs` with candle |
 //! | a published network, trained online from JSON lines | [`Model`] with [`ModelFlags::network`] and [`ModelFlags::fields`], as in `examples/models` |
 //! | a network of your own, trained so | `Model::of_network` over a `model::network::Network`; `examples/custom_model.rs` |

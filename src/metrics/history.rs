@@ -86,13 +86,17 @@ impl History {
         }
     }
 
-    /// All samples later than `since` (Unix time), as a JSON object.
-    pub(super) fn json(&self, since: f64) -> String {
-        let samples = self.old.iter().chain(&self.recent).filter(|sample| sample.time > since);
-        let table = Table { columns: COLUMNS, samples: samples.map(Sample::values).collect() };
-        // Numbers and plain strings cannot fail.
-        serde_json::to_string(&table).unwrap_or_default()
+    /// All samples later than `since` (Unix time), in order.
+    pub(super) fn after(&self, since: f64) -> Vec<Sample> {
+        self.old.iter().chain(&self.recent).filter(|sample| sample.time > since).copied().collect()
     }
+}
+
+/// Samples as a JSON object; made of a copy, so that nobody who adds one waits for it.
+pub(super) fn json(samples: &[Sample]) -> String {
+    let table = Table { columns: COLUMNS, samples: samples.iter().map(Sample::values).collect() };
+    // Numbers and plain strings cannot fail.
+    serde_json::to_string(&table).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -129,7 +133,7 @@ mod tests {
             };
             history.push(Sample { auc: [None, Some(0.75)], ..sample });
         }
-        let json: serde_json::Value = serde_json::from_str(&history.json(1.5)).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&json(&history.after(1.5))).unwrap();
         assert_eq!(json["columns"].as_array().unwrap().len(), COLUMNS.len());
         let nothing = serde_json::Value::Null;
         let expected =

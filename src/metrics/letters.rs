@@ -28,7 +28,7 @@ pub struct BadRecord<'a> {
 
 /// What is kept of it.
 #[derive(Debug, Clone, Serialize)]
-struct Kept {
+pub(super) struct Kept {
     /// Letters before it.
     number: u64,
     /// Unix time in seconds.
@@ -69,13 +69,17 @@ impl Letters {
         self.number += 1;
     }
 
-    /// A JSON array, newest first; `records`: with their heads.
-    pub(super) fn json(&self, records: bool) -> String {
+    /// All that are kept, the newest first; `records`: with their heads.
+    pub(super) fn newest(&self, records: bool) -> Vec<Kept> {
         let shown = |kept: &Kept| Kept { record: kept.record.clone().filter(|_| records), ..kept.clone() };
-        let letters: Vec<Kept> = self.kept.iter().rev().map(shown).collect();
-        // Plain fields cannot fail.
-        serde_json::to_string(&letters).unwrap_or_default()
+        self.kept.iter().rev().map(shown).collect()
     }
+}
+
+/// Letters as a JSON array; made of a copy, so that nobody who adds one waits for it.
+pub(super) fn json(letters: &[Kept]) -> String {
+    // Plain fields cannot fail.
+    serde_json::to_string(letters).unwrap_or_default()
 }
 
 /// The first bytes as text; a character that is cut through is left out.
@@ -100,13 +104,13 @@ mod tests {
     fn the_newest_come_first_and_their_number_is_bounded() {
         let mut letters = Letters::default();
         (0..250).for_each(|line| letters.push(letter(line, b"<script>"), 1.0));
-        let json: serde_json::Value = serde_json::from_str(&letters.json(true)).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&json(&letters.newest(true))).unwrap();
         let lines: Vec<u64> =
             json.as_array().unwrap().iter().map(|one| one["line"].as_u64().unwrap()).collect();
         assert_eq!(lines, (150..250).rev().collect::<Vec<u64>>());
         assert_eq!((&json[0]["kind"], &json[0]["number"]), (&"parse".into(), &249.into()));
         assert_eq!(json[0]["record"], "<script>");
-        let without: serde_json::Value = serde_json::from_str(&letters.json(false)).unwrap();
+        let without: serde_json::Value = serde_json::from_str(&json(&letters.newest(false))).unwrap();
         assert_eq!((&without[0]["reason"], without[0].get("record")), (&"no".into(), None));
     }
 
@@ -116,6 +120,6 @@ mod tests {
         let cut = head(&[b"x", long.as_bytes()].concat());
         assert_eq!(cut.len(), HEAD_BYTES - 1);
         assert_eq!(head(b"\xff\"\xc3"), "\u{fffd}\"\u{fffd}");
-        assert_eq!(head(long[..HEAD_BYTES].as_bytes()), long[..HEAD_BYTES]);
+        assert_eq!(head(&long.as_bytes()[..HEAD_BYTES]), long[..HEAD_BYTES]);
     }
 }

@@ -324,7 +324,8 @@ impl Metrics {
     /// The newest bad records since somebody looks, 100 at most, the newest first, as a JSON array of objects `number`, `time`, `kind`,
     /// `reason`, `source`, `line`, `length` and, if `records`, `record`: its first 500 bytes.
     pub fn dead_letters(&self, records: bool) -> String {
-        lock(&self.0.letters).json(records)
+        let letters = lock(&self.0.letters).newest(records);
+        letters::json(&letters)
     }
 
     /// Figures as they are now, for the gauges and for [`Metrics::history`].
@@ -351,7 +352,8 @@ impl Metrics {
     /// later than `since` (Unix time). A JSON object with the names of `columns` and `samples`, an array of values each, null
     /// for what does not apply. With several tasks they are means weighted by examples.
     pub fn history(&self, since: f64) -> String {
-        lock(&self.0.history).json(since)
+        let samples = lock(&self.0.history).after(since);
+        history::json(&samples)
     }
 
     /// Progressive losses as they are now.

@@ -53,7 +53,7 @@ fn the_page_and_what_it_asks_for_are_guarded() {
     let (server, _) = server();
     for (path, media_type, holds) in [
         ("/", "text/html", "<title>flexihash</title>"),
-        ("/page/page.js", "text/javascript", "textContent"),
+        ("/page/base.js", "text/javascript", "textContent"),
         ("/page/uplot.css", "text/css", ".uplot"),
         ("/page/offers.json", "application/json", "\"explain\":false"),
         ("/history?since=5", "application/json", "\"samples\":[]"),

@@ -93,7 +93,7 @@ fn a_curve_has_a_point_at_the_same_examples_however_they_come() {
     assert_eq!(last.window, by_one.window().figures);
     let mut untraced = Validation::new(Loss::Logistic);
     records.iter().for_each(|&(p, y, weight)| untraced.add(p, y, weight));
-    assert_eq!(untraced.curve(), [last.clone()]);
+    assert_eq!(untraced.curve(), std::slice::from_ref(last));
     assert_eq!(untraced.state(), by_one.state(), "it is no part of the state");
 }
 

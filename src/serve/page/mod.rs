@@ -1,4 +1,4 @@
-//! The live page at `/`: three files of ours and the charts' library (uPlot, `vendor/`), all in the binary.
+//! The live page at `/`: a few files of ours and the charts' library (uPlot, `vendor/`), all in the binary.
 //!
 //! The page is a client like any other: what it shows is what `/metrics`, `/history`, `/dead-letters` and, where they are offered,
 //! `/insight`, `/predict` and `/explain` answer, and it writes all of it as text, never as markup. So a record cannot put a
@@ -24,8 +24,10 @@ const STYLE: &str = "text/css; charset=utf-8";
 const JSON: &str = "application/json";
 
 /// Path, media type and content of each file.
-const FILES: [(&str, &str, &[u8]); 5] = [
+const FILES: [(&str, &str, &[u8]); 7] = [
     ("/", "text/html; charset=utf-8", include_bytes!("index.html")),
+    ("/page/base.js", SCRIPT, include_bytes!("base.js")),
+    ("/page/chart.js", SCRIPT, include_bytes!("chart.js")),
     ("/page/page.js", SCRIPT, include_bytes!("page.js")),
     ("/page/page.css", STYLE, include_bytes!("page.css")),
     ("/page/uplot.js", SCRIPT, include_bytes!("vendor/uPlot-1.6.32.iife.min.js")),
