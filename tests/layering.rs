@@ -40,6 +40,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("hyper", &["serve"]),
     ("hyper_util", &["serve"]),
     ("axum", &["serve"]),
+    ("cudarc", &["kernel"]),     // kernel/cuda
     ("candle_core", &["model"]), // model/network
     ("candle_nn", &["model"]),
 ];
