@@ -53,7 +53,7 @@ if python3 -c 'import numpy, torch' 2>/dev/null; then
 else
     echo "python3 has no numpy and torch: the bench is run without it" >&2
 fi
-./bench >RESULTS.md.part
+./bench --bench >RESULTS.md.part
 mv RESULTS.md.part RESULTS.md
 cat RESULTS.md
 RUN

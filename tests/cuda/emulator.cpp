@@ -21,6 +21,7 @@
 #include <utility>
 #include <vector>
 
+#include <sys/mman.h>
 #include <ucontext.h>
 
 #define __global__
@@ -204,6 +205,26 @@ static std::pair<char*, uint64_t>& memory(uint64_t id) {
     return found->second;
 }
 
+// From this size on memory comes page by page as it is touched, so that a table may be larger than this machine's memory.
+static const uint64_t LARGE = 1ull << 30;
+
+// Aligned as a device's memory is, and exactly as long, so that an access beyond it is seen.
+static char* zeroed(uint64_t bytes) {
+    void* place = nullptr;
+    if (bytes >= LARGE) {
+        place = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (place == MAP_FAILED) fail("no memory");
+        return (char*)place;
+    }
+    if (posix_memalign(&place, 16, bytes)) fail("no memory");
+    std::memset(place, 0, bytes);
+    return (char*)place;
+}
+static void release(const std::pair<char*, uint64_t>& memory) {
+    if (memory.second >= LARGE) munmap(memory.first, memory.second);
+    else std::free(memory.first);
+}
+
 template <class T>
 static T decode(const Argument& argument) {
     char kind = std::is_pointer<T>::value             ? 'b'
@@ -269,15 +290,11 @@ int main() {
         if (!read_all(&command, 1)) return 0;
         if (command == 'A') {
             uint64_t bytes = number(), id = next_memory++;
-            // Aligned as a device's memory is, and exactly as long, so that what lies beyond is seen.
-            void* place = nullptr;
-            if (posix_memalign(&place, 16, bytes)) fail("no memory");
-            std::memset(place, 0, bytes);
-            memories[id] = {(char*)place, bytes};
+            memories[id] = {zeroed(bytes), bytes};
             answer(&id, 8);
         } else if (command == 'F') {
             uint64_t id = number();
-            std::free(memory(id).first);
+            release(memory(id));
             memories.erase(id);
         } else if (command == 'W' || command == 'R') {
             uint64_t id = number(), at = number(), bytes = number();

@@ -1,6 +1,7 @@
 //! The processor that plays a device: emulator.cpp with the kernels' text, built by `c++`, spoken to over pipes. A process of its
 //! own, because a fault in a kernel must end as a failed test.
 
+#![allow(clippy::disallowed_methods, reason = "built anew by every run, so its files need not last")]
 #![allow(unsafe_code, reason = "`Machine::launch` is unsafe; this one does nothing that is")]
 
 use flexihash::kernel::cuda::{Arg, CudaError, Kernel, Machine, PROGRAM, VARIANTS};

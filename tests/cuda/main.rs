@@ -66,3 +66,8 @@ fn learned_weights_after_some_steps() {
 fn an_embedding_moves_to_the_machine_and_back() {
     suite::an_embedding_moves_to_the_machine_and_back(&emulator(11));
 }
+
+#[test]
+fn rows_beyond_2_to_the_31_floats_are_where_they_belong() {
+    suite::rows_beyond_2_to_the_31_floats_are_where_they_belong(&emulator(12));
+}

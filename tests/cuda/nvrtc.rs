@@ -1,6 +1,7 @@
 //! The kernels compiled by NVRTC, and what is said where driver or device are missing.
 
 use flexihash::kernel::cuda::{CudaError, Device, Kernel, VARIANTS, compile};
+use std::process::Command;
 
 const HOW: &str = "NVRTC is needed: fixtures/cuda/nvrtc.sh fetches it and prints the LD_LIBRARY_PATH to run these tests with";
 
@@ -37,6 +38,17 @@ fn machine_code_comes_for_a_device_that_the_compiler_knows() {
 fn a_device_that_the_compiler_does_not_know_is_an_error() {
     let error = compile("compute_1", 1).unwrap_err();
     assert!(matches!(&error, CudaError::Compile { target, .. } if target == "compute_1"), "{error}\n{HOW}");
+}
+
+#[test]
+fn a_missing_compiler_is_one_clear_sentence() {
+    // The test above, where the compiler is not looked for in its folder. A system that has one of its own passes it.
+    let test = "nvrtc::machine_code_comes_for_a_device_that_the_compiler_knows";
+    let mut again = Command::new(std::env::current_exe().unwrap());
+    let run = again.args(["--exact", test]).env_remove("LD_LIBRARY_PATH").output().unwrap();
+    let said = String::from_utf8_lossy(&run.stdout);
+    let sentence = "NVRTC, which compiles the kernels, cannot be loaded: put libnvrtc.so.12";
+    assert!(said.contains("1 passed") || said.contains(sentence), "{said}");
 }
 
 #[test]

@@ -470,3 +470,27 @@ pub(crate) fn an_embedding_moves_to_the_machine_and_back<M: Machine>(machine: &A
     assert!(matches!(refused, EmbeddingError::Cuda(CudaError::Slot { rows: 2000, .. })), "{refused}");
     assert!(matches!(there.write_back(&wide), Err(EmbeddingError::Cuda(CudaError::Shape { .. }))));
 }
+
+/// A table so large that the place of a float needs more than 31 bits.
+pub(crate) fn rows_beyond_2_to_the_31_floats_are_where_they_belong<M: Machine>(machine: &Arc<M>) {
+    let (rows, dim) = ((1 << 24) + 3, 129);
+    let shape = RowsShape { rows, dim, floats: 1 };
+    assert!(rows * dim as u64 > 1 << 31);
+    let mut on_device = DeviceRows::new(machine.clone(), shape, None).unwrap();
+    let slots = [rows as u32 - 1, 0, rows as u32 - 2, 1 << 23];
+    let before = Random(8).floats(4 * dim);
+    on_device.set_rows(&slots, &before).unwrap();
+    let csr = Csr { offsets: (0..5).collect(), slots: slots.to_vec(), values: vec![1.0; 4] };
+    let mut batch = csr.on(machine);
+    let mut out = DeviceVectors::new(machine.clone(), dim).unwrap();
+    on_device.gather(&batch, Weights::First, &mut out).unwrap();
+    assert_eq!(bits(&get(&out)), bits(&before));
+    let above = vectors(machine, dim, &vec![1.0; 4 * dim]);
+    on_device.step(&mut batch, Move::Add { rate: 0.5 }, &above).unwrap();
+    on_device.step(&mut batch, Move::AddUnordered { rate: 0.25 }, &above).unwrap();
+    let expected: Vec<f32> = before.iter().map(|weight| weight + 0.5 + 0.25).collect();
+    assert_eq!(bits(&on_device.rows(&slots).unwrap()), bits(&expected));
+    let mut touched = slots.to_vec();
+    touched.sort_unstable();
+    assert_eq!(on_device.touched().unwrap(), touched);
+}

@@ -8,9 +8,9 @@
 #[path = "../cuda/suite.rs"]
 mod suite;
 
-use flexihash::kernel::cuda::{
-    CudaError, Device, DeviceBatch, DeviceRows, DeviceVectors, Move, Normal, RowsShape, Weights,
-};
+use flexihash::batch::Slot;
+use flexihash::kernel::cuda::{CudaError, Device, DeviceRows, Normal, RowsShape};
+use flexihash::optim::Init;
 use std::sync::{Arc, OnceLock};
 
 /// The device, opened once.
@@ -80,29 +80,31 @@ fn an_embedding_moves_to_the_machine_and_back() {
 
 /// 9 GiB are needed.
 #[test]
-fn a_table_beyond_2_to_the_31_floats_has_its_last_rows() {
-    let (rows, dim) = ((1 << 24) + 3, 129);
+fn rows_beyond_2_to_the_31_floats_are_where_they_belong() {
+    enough_memory();
+    suite::rows_beyond_2_to_the_31_floats_are_where_they_belong(device());
+}
+
+/// Fresh rows do not depend on how many there are.
+#[test]
+fn fresh_rows_beyond_2_to_the_31_floats_are_those_of_the_cpu() {
+    enough_memory();
+    let (rows, dim, normal) = ((1 << 24) + 3, 129, Normal { mean: 0.0, scale: 1.0, seed: 1 });
+    let table = DeviceRows::new(device().clone(), RowsShape { rows, dim, floats: 1 }, Some(normal)).unwrap();
+    let init = Init::Normal { start: 0, columns: dim, mean: 0.0, scale: 1.0, tail: &[] };
+    for slot in [0, 1 << 23, rows as u32 - 1] {
+        let mut expected = vec![0.0; dim];
+        init.fill(1, Slot(slot), &mut expected);
+        assert_eq!(table.rows(&[slot]).unwrap(), expected, "slot {slot}");
+    }
+}
+
+fn enough_memory() {
     let free = device().free_memory().unwrap();
-    assert!(free > 9 << 30, "this test needs 9 GiB, and {free} bytes are free: leave it out by --skip");
-    let normal = Some(Normal { mean: 0.0, scale: 1.0, seed: 1 });
-    let mut table = DeviceRows::new(device().clone(), RowsShape { rows, dim, floats: 1 }, normal).unwrap();
-    let slots = [rows as u32 - 1, 0, rows as u32 - 2, 1 << 23];
-    let before = table.rows(&slots).unwrap();
-    let mut batch = DeviceBatch::new(device().clone()).unwrap();
-    batch.fill(&[0, 1, 2, 3, 4], &slots, &[1.0; 4]).unwrap();
-    let mut out = DeviceVectors::new(device().clone(), dim).unwrap();
-    table.gather(&batch, Weights::First, &mut out).unwrap();
-    let mut sums = vec![0.0; 4 * dim];
-    out.get(&mut sums).unwrap();
-    assert_eq!(sums, before);
-    let mut above = DeviceVectors::new(device().clone(), dim).unwrap();
-    above.set(&vec![1.0; 4 * dim]).unwrap();
-    table.step(&mut batch, Move::Add { rate: 0.5 }, &above).unwrap();
-    let expected: Vec<f32> = before.iter().map(|weight| weight + 0.5).collect();
-    assert_eq!(table.rows(&slots).unwrap(), expected);
-    let mut touched = slots.to_vec();
-    touched.sort_unstable();
-    assert_eq!(table.touched().unwrap(), touched);
+    assert!(
+        free > 9 << 30,
+        "this test needs 9 GiB, and {free} bytes are free: leave it out by --skip 2_to_the_31"
+    );
 }
 
 #[test]

@@ -57,8 +57,12 @@ pub struct DeviceBatch<M: Machine> {
 struct Order<M: Machine> {
     /// Features there is room for.
     room: u32,
+    /// By feature.
     records_of: M::Memory,
-    /// Slots and features in the order of slots, and the same while they are sorted.
+    /// Records and values in the order of uses.
+    records: M::Memory,
+    values: M::Memory,
+    /// Slots and features in the order of uses, and the same while they are sorted.
     front: (M::Memory, M::Memory),
     back: (M::Memory, M::Memory),
     counts: M::Memory,
@@ -73,6 +77,8 @@ impl<M: Machine> Order<M> {
         Ok(Self {
             room,
             records_of: features()?,
+            records: features()?,
+            values: features()?,
             front: (features()?, features()?),
             back: (features()?, features()?),
             counts: words(256 * u64::from(launch::tiles(room)))?,
@@ -82,16 +88,11 @@ impl<M: Machine> Order<M> {
     }
 }
 
-/// The uses of a batch for a kernel, all `[features]`.
+/// The uses of rows for a kernel, all `[features]`: in the order of the batch, or by slot and those of one slot in that order.
 #[derive(Debug)]
 pub(super) struct Uses<'b, M: Machine> {
-    /// Ascending.
     pub(super) slots: &'b M::Memory,
-    /// The feature of each, ascending where slots are the same.
-    pub(super) features: &'b M::Memory,
-    /// By feature.
-    pub(super) records_of: &'b M::Memory,
-    /// By feature.
+    pub(super) records: &'b M::Memory,
     pub(super) values: &'b M::Memory,
 }
 
@@ -173,7 +174,7 @@ impl<M: Machine> DeviceBatch<M> {
     /// The uses in the order of the batch, if all slots are below `rows`.
     pub(super) fn unordered(&self, rows: u64) -> Result<Uses<'_, M>, CudaError> {
         self.check(rows)?;
-        Ok(self.uses(&self.slots.memory, &self.slots.memory))
+        Ok(Uses { slots: &self.slots.memory, records: &self.order.records_of, values: &self.values.memory })
     }
 
     /// The uses in the order of slots, if they are below `rows`. Sorts them, once.
@@ -183,13 +184,11 @@ impl<M: Machine> DeviceBatch<M> {
             for shift in launch::passes(self.above) {
                 self.pass(shift)?;
             }
+            self.order_uses()?;
             self.order.sorted = true;
         }
-        Ok(self.uses(&self.order.front.0, &self.order.front.1))
-    }
-
-    fn uses<'b>(&'b self, slots: &'b M::Memory, features: &'b M::Memory) -> Uses<'b, M> {
-        Uses { slots, features, records_of: &self.order.records_of, values: &self.values.memory }
+        let Order { front: (slots, _), records, values, .. } = &self.order;
+        Ok(Uses { slots, records, values })
     }
 
     fn find_records(&mut self) -> Result<(), CudaError> {
@@ -205,6 +204,22 @@ impl<M: Machine> DeviceBatch<M> {
         ];
         // SAFETY: offsets `[records + 1]` ascend from 0 to `features`; there is room for a record a feature.
         unsafe { self.machine.launch(Kernel::plain(program::RECORDS_OF, 1), blocks, &mut args) }
+    }
+
+    /// Brings records and values into the order that the passes have found.
+    fn order_uses(&mut self) -> Result<(), CudaError> {
+        let Self { machine, values, order, features, .. } = self;
+        let blocks = launch::blocks_over(u64::from(*features));
+        let mut args = [
+            Arg::Read(&order.front.1),
+            Arg::Read(&order.records_of),
+            Arg::Read(&values.memory),
+            Arg::Write(&mut order.records),
+            Arg::Write(&mut order.values),
+            Arg::U32(*features),
+        ];
+        // SAFETY: the passes have left each feature's number once.
+        unsafe { machine.launch(Kernel::plain(program::ORDER_USES, 1), blocks, &mut args) }
     }
 
     /// Sorts by 8 bits of the slot, from bit `shift` on.

@@ -40,19 +40,18 @@ extern "C" __global__ void lanes_gather(const float* table, const u32* offsets, 
 }
 
 // `steps` `[records, 24]`: gradient, 1 / curvature and innovation of each lane.
-extern "C" __global__ void lanes_move(float* table, u8* touched, const u32* keys, const u32* positions,
-                                      const u32* records, const float* values, const float* steps, u32 n) {
+extern "C" __global__ void lanes_move(float* table, u8* touched, const u32* slots, const u32* records,
+                                      const float* values, const float* steps, u32 n) {
     u64 i = group_number(LANES);
     if (i >= n) return;
-    u32 slot = keys[i], lane = threadIdx.x & (LANES - 1u);
-    if (i > 0 && keys[i - 1] == slot) return;
+    u32 slot = slots[i], lane = threadIdx.x & (LANES - 1u);
+    if (i > 0 && slots[i - 1] == slot) return;
     float* row = table + (u64)slot * (2u * LANES);
     float w = row[lane], state = row[LANES + lane];
     float keep = lane == 2 ? 0.99f : lane == 6 ? 0.997f : lane == 7 ? 0.98f : 1.0f;
-    for (; i < n && keys[i] == slot; i++) {
-        u32 position = positions[i];
-        const float* step = steps + (u64)records[position] * 24u;
-        float x = values[position], squared = x * x, gradient = step[lane], moved;
+    for (; i < n && slots[i] == slot; i++) {
+        const float* step = steps + (u64)records[i] * 24u;
+        float x = values[i], squared = x * x, gradient = step[lane], moved;
         if (lane < KALMAN_FROM) {
             float g = gradient * x;
             state = at_most(state * keep + g * g, STATE_MAX);

@@ -75,7 +75,7 @@ impl<M: Machine> DeviceLanes<M> {
         expect("floats of steps", LANE_STEPS, steps.dim())?;
         expect("steps", batch.records(), steps.records())?;
         let n = batch.features() as u32;
-        let Uses { slots, features, records_of, values } = batch.ordered(self.rows.shape().rows)?;
+        let Uses { slots, records, values } = batch.ordered(self.rows.shape().rows)?;
         if n == 0 {
             return Ok(());
         }
@@ -84,14 +84,13 @@ impl<M: Machine> DeviceLanes<M> {
             Arg::Write(table),
             Arg::Write(touched),
             Arg::Read(slots),
-            Arg::Read(features),
-            Arg::Read(records_of),
+            Arg::Read(records),
             Arg::Read(values),
             Arg::Read(&steps.memory),
             Arg::U32(n),
         ];
         let kernel = Kernel::plain(program::LANES_MOVE, EIGHT.vectors);
-        // SAFETY: slots are below the rows, features below `n`, records below those of `steps`.
+        // SAFETY: there are `n` uses, slots below the rows, records below those of `steps`.
         unsafe { machine.launch(kernel, EIGHT.blocks(n), &mut args) }
     }
 }

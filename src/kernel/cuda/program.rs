@@ -32,6 +32,7 @@ const VARYING: [&str; 7] = [GATHER, GATHER_FTRL, MOVE_ADD, MOVE_SGD, MOVE_ADAGRA
 pub(super) const SORT_COUNT: &str = "sort_count";
 pub(super) const SORT_SCAN: &str = "sort_scan";
 pub(super) const SORT_MOVE: &str = "sort_move";
+pub(super) const ORDER_USES: &str = "order_uses";
 pub(super) const RECORDS_OF: &str = "records_of";
 pub(super) const FILL_NORMAL: &str = "fill_normal";
 pub(super) const TAKE_ROWS: &str = "take_rows";
@@ -39,10 +40,11 @@ pub(super) const PUT_ROWS: &str = "put_rows";
 pub(super) const LANES_GATHER: &str = "lanes_gather";
 pub(super) const LANES_MOVE: &str = "lanes_move";
 
-const PLAIN: [&str; 9] = [
+const PLAIN: [&str; 10] = [
     SORT_COUNT,
     SORT_SCAN,
     SORT_MOVE,
+    ORDER_USES,
     RECORDS_OF,
     FILL_NORMAL,
     TAKE_ROWS,

@@ -252,26 +252,25 @@ impl<M: Machine> DeviceRows<M> {
         expect("floats of a weight", rule.floats(), floats)?;
         let (n, Groups { group, vectors }) = (batch.features() as u32, self.groups);
         let unordered = matches!(rule, Move::AddUnordered { .. });
-        let Uses { slots, features, records_of, values } =
+        let Uses { slots, records, values } =
             if unordered { batch.unordered(rows)? } else { batch.ordered(rows)? };
         if n == 0 {
             return Ok(());
         }
-        let mut args = vec![Arg::Write(&mut self.table), Arg::Write(&mut self.touched), Arg::Read(slots)];
-        if !unordered {
-            args.push(Arg::Read(features));
-        }
-        args.extend([
-            Arg::Read(records_of),
+        let mut args = vec![
+            Arg::Write(&mut self.table),
+            Arg::Write(&mut self.touched),
+            Arg::Read(slots),
+            Arg::Read(records),
             Arg::Read(values),
             Arg::Read(&above.memory),
             Arg::Write(&mut self.dropped),
             Arg::U32(n),
             Arg::U32(dim as u32),
             Arg::U32(group),
-        ]);
+        ];
         args.extend(rule.constants());
-        // SAFETY: slots are below `rows`, features below `n`, records below those of `above`; a row has the rule's floats.
+        // SAFETY: there are `n` uses, slots below `rows`, records below those of `above`; a row has the rule's floats.
         unsafe {
             self.machine.launch(Kernel::varying(rule.kernel(), vectors), self.groups.blocks(n), &mut args)
         }

@@ -1,9 +1,12 @@
 // The way back: each row moves once for each time it was used, in the order of the batch. The uses come sorted by slot, and
 // the group at a slot's first use does them all: one owner a float, no atomics, the same bits in every run. A step that f32
 // cannot hold in all of its row is dropped whole, and counted.
+//
+// A row that is used often is done by its group alone, use after use. So the gradients of several uses are loaded side by side before the
+// first is answered: AHEAD / V of them.
 
 struct Add {
-    enum { FLOATS = 1 };
+    enum { FLOATS = 1, AHEAD = 8 };
     float rate;
     __device__ __forceinline__ void move(const float* s, float slope, float x, float* next) const {
         float scale = rate * x;
@@ -16,7 +19,7 @@ static __device__ __forceinline__ double shrink(double weight, double threshold)
 }
 
 struct Sgd {
-    enum { FLOATS = 1 };
+    enum { FLOATS = 1, AHEAD = 8 };
     double rate, l1, l2;
     __device__ __forceinline__ void move(const float* s, float slope, float x, float* next) const {
         double w = s[0], gradient = (double)x * (double)slope;
@@ -26,7 +29,7 @@ struct Sgd {
 
 // Duchi, Hazan & Singer 2011.
 struct Adagrad {
-    enum { FLOATS = 2 };
+    enum { FLOATS = 2, AHEAD = 2 };
     double rate, l1, l2;
     __device__ __forceinline__ void move(const float* s, float slope, float x, float* next) const {
         double w = s[0], gradient = (double)x * (double)slope;
@@ -39,7 +42,7 @@ struct Adagrad {
 
 // McMahan et al. 2013.
 struct Ftrl {
-    enum { FLOATS = 2 };
+    enum { FLOATS = 2, AHEAD = 2 };
     FtrlWeights weights;
     __device__ __forceinline__ void move(const float* s, float slope, float x, float* next) const {
         double w = weights.weight(s[0], s[1]), n = s[1], g = (double)x * (double)slope;
@@ -49,16 +52,15 @@ struct Ftrl {
     }
 };
 
-// A use of a row: the row's `above`, and the value.
 template <int V, class Rule>
-static __device__ __forceinline__ void move_rows(const Rule rule, float* table, u8* touched, const u32* keys,
-                                                 const u32* positions, const u32* records, const float* values,
-                                                 const float* above, u64* dropped, u32 n, u32 dim, u32 group) {
-    const int FLOATS = Rule::FLOATS;
-    u64 i = group_number(group);
-    if (i >= n) return;
-    u32 slot = keys[i];
-    if (i > 0 && keys[i - 1] == slot) return;
+static __device__ __forceinline__ void move_rows(const Rule rule, float* table, u8* touched, const u32* slots,
+                                                 const u32* records, const float* values, const float* above,
+                                                 u64* dropped, u32 n, u32 dim, u32 group) {
+    const int FLOATS = Rule::FLOATS, AHEAD = Rule::AHEAD > V ? Rule::AHEAD / V : 1;
+    u64 first = group_number(group);
+    if (first >= n) return;
+    u32 slot = slots[first];
+    if (first > 0 && slots[first - 1] == slot) return;
     u32 lane = threadIdx.x & (group - 1u), mask = group_mask(group);
     float* row = table + (u64)slot * ((u64)FLOATS * dim);
     float state[V][4][FLOATS];
@@ -71,30 +73,41 @@ static __device__ __forceinline__ void move_rows(const Rule rule, float* table, 
             for (int j = 0; j < 4; j++) state[k][j][f] = four[j];
         }
     u32 lost = 0;
-    for (; i < n && keys[i] == slot; i++) {
-        u32 position = positions[i];
-        float x = values[position];
-        const float* slopes = above + (u64)records[position] * dim;
-        float next[V][4][FLOATS];
-        bool fits = true;
+    bool own = true; // the same for all of the group, as slots are
+    for (u64 i = first; own; i += AHEAD) {
+        float slopes[AHEAD][V][4], values_of[AHEAD];
+        bool own_of[AHEAD];
 #pragma unroll
-        for (int k = 0; k < V; k++) {
-            u32 column = 4 * (lane + k * group);
-            float slope[4];
-            load(slopes, column, dim, slope);
+        for (int a = 0; a < AHEAD; a++) {
+            own_of[a] = i + a < n && slots[i + a] == slot;
+            if (!own_of[a]) continue;
+            values_of[a] = values[i + a];
+            const float* from = above + (u64)records[i + a] * dim;
 #pragma unroll
-            for (int j = 0; j < 4; j++) {
-                rule.move(state[k][j], slope[j], x, next[k][j]);
-                for (int f = 0; f < FLOATS; f++) fits &= column + j >= dim || finite32(next[k][j][f]);
-            }
+            for (int k = 0; k < V; k++) load(from, 4 * (lane + k * group), dim, slopes[a][k]);
         }
-        if (__all_sync(mask, fits)) {
+#pragma unroll
+        for (int a = 0; a < AHEAD; a++) {
+            own &= own_of[a];
+            if (!own) continue;
+            float next[V][4][FLOATS];
+            bool fits = true;
 #pragma unroll
             for (int k = 0; k < V; k++)
-                for (int j = 0; j < 4; j++)
-                    for (int f = 0; f < FLOATS; f++) state[k][j][f] = next[k][j][f];
-        } else {
-            lost++;
+#pragma unroll
+                for (int j = 0; j < 4; j++) {
+                    rule.move(state[k][j], slopes[a][k][j], values_of[a], next[k][j]);
+                    u32 column = 4 * (lane + k * group) + j;
+                    for (int f = 0; f < FLOATS; f++) fits &= column >= dim || finite32(next[k][j][f]);
+                }
+            if (__all_sync(mask, fits)) {
+#pragma unroll
+                for (int k = 0; k < V; k++)
+                    for (int j = 0; j < 4; j++)
+                        for (int f = 0; f < FLOATS; f++) state[k][j][f] = next[k][j][f];
+            } else {
+                lost++;
+            }
         }
     }
 #pragma unroll
@@ -112,9 +125,9 @@ static __device__ __forceinline__ void move_rows(const Rule rule, float* table, 
 }
 
 #define MOVE_PARAMETERS                                                                                              \
-    float *table, u8 *touched, const u32 *keys, const u32 *positions, const u32 *records, const float *values,       \
-        const float *above, u64 *dropped, u32 n, u32 dim, u32 group
-#define MOVE_ARGUMENTS table, touched, keys, positions, records, values, above, dropped, n, dim, group
+    float *table, u8 *touched, const u32 *slots, const u32 *records, const float *values, const float *above,        \
+        u64 *dropped, u32 n, u32 dim, u32 group
+#define MOVE_ARGUMENTS table, touched, slots, records, values, above, dropped, n, dim, group
 #define MOVE(V)                                                                                                      \
     extern "C" __global__ void move_add_##V(MOVE_PARAMETERS, float rate) {                                     \
         Add rule = {rate};                                                                                           \
@@ -180,9 +193,5 @@ static __device__ __forceinline__ void add_rows(float* table, u8* touched, const
 }
 
 #define ADD(V)                                                                                                       \
-    extern "C" __global__ void add_##V(float* table, u8* touched, const u32* slots, const u32* records,        \
-                                             const float* values, const float* above, u64* dropped, u32 n, u32 dim,  \
-                                             u32 group, float rate) {                                                \
-        add_rows<V>(table, touched, slots, records, values, above, dropped, n, dim, group, rate);              \
-    }
+    extern "C" __global__ void add_##V(MOVE_PARAMETERS, float rate) { add_rows<V>(MOVE_ARGUMENTS, rate); }
 FOR_VECTORS(ADD)

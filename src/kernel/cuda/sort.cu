@@ -97,3 +97,14 @@ extern "C" __global__ void records_of(const u32* offsets, u32* out, u32 records,
         out[i] = low;
     }
 }
+
+// The record and the value of each use, in the order of uses, so that who does them reads side by side.
+extern "C" __global__ void order_uses(const u32* positions, const u32* records, const float* values, u32* records_out,
+                                      float* values_out, u32 n) {
+    u64 step = (u64)gridDim.x * blockDim.x;
+    for (u64 i = (u64)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step) {
+        u32 position = positions[i];
+        records_out[i] = records[position];
+        values_out[i] = values[position];
+    }
+}
