@@ -3,7 +3,7 @@
 //!
 //! `FLEXIHASH_CUDA_DEVICE` is the device's number, 0 by default.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 #[path = "../cuda/suite.rs"]
 mod suite;
