@@ -41,7 +41,7 @@ pack() {
     cp benches/cuda/torch_bag.py "$folder/"
     cat >"$folder/run.sh" <<'RUN'
 #!/bin/sh
-# The suite, then the bench: see benches/cuda.sh. Exit code 1 if a test fails; the bench is not run then.
+# The suite, then the bench: see benches/cuda.sh. Arguments are the suite's. It ends where a test fails.
 set -eu
 cd "$(dirname "$0")"
 export LD_LIBRARY_PATH="$PWD/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"

@@ -68,6 +68,6 @@ fn an_embedding_moves_to_the_machine_and_back() {
 }
 
 #[test]
-fn rows_beyond_2_to_the_31_floats_are_where_they_belong() {
-    suite::rows_beyond_2_to_the_31_floats_are_where_they_belong(&emulator(12));
+fn rows_beyond_2_to_the_32_floats_are_where_they_belong() {
+    suite::rows_beyond_2_to_the_32_floats_are_where_they_belong(&emulator(12));
 }

@@ -471,11 +471,11 @@ pub(crate) fn an_embedding_moves_to_the_machine_and_back<M: Machine>(machine: &A
     assert!(matches!(there.write_back(&wide), Err(EmbeddingError::Cuda(CudaError::Shape { .. }))));
 }
 
-/// A table so large that the place of a float needs more than 31 bits.
-pub(crate) fn rows_beyond_2_to_the_31_floats_are_where_they_belong<M: Machine>(machine: &Arc<M>) {
-    let (rows, dim) = ((1 << 24) + 3, 129);
+/// A table so large (17 GiB; an emulator has the pages alone that are touched) that the place of a float needs more than 32 bits.
+pub(crate) fn rows_beyond_2_to_the_32_floats_are_where_they_belong<M: Machine>(machine: &Arc<M>) {
+    let (rows, dim) = ((1 << 25) + 3, 129);
     let shape = RowsShape { rows, dim, floats: 1 };
-    assert!(rows * dim as u64 > 1 << 31);
+    assert!(rows * dim as u64 > 1 << 32);
     let mut on_device = DeviceRows::new(machine.clone(), shape, None).unwrap();
     let slots = [rows as u32 - 1, 0, rows as u32 - 2, 1 << 23];
     let before = Random(8).floats(4 * dim);
