@@ -4,11 +4,14 @@
 # Needs the stable Rust toolchain (rustup.rs), a C and a C++ compiler, make, perl, Java 17 with Maven for the Kafka
 # broker (fixtures/kafka), and Chromium with its driver for the live page. What is missing it installs where it can (rustup components; packages by apt-get, as root) and
 # otherwise says how. All steps run, also after one has failed; at the end stand what failed and the times, and the exit
-# code is that of the whole. About half an hour on two cores with nothing built, most of it compiling. FUZZ_SECONDS
+# code is that of the whole. About 35 minutes on two cores with nothing built, most of it compiling. FUZZ_SECONDS
 # (default 60) bounds the fuzzing, FLEXIHASH_CHAOS (default 12) the faults of the Kafka chaos test;
 # FLEXIHASH_KAFKA=host:port uses a broker that is there, but for the chaos test, which kills its own.
 #
 # Everything is tested with all features but kafka-ssl, whose OpenSSL would be built three times; it is built by hand.
+#
+# The CUDA kernels are compiled by NVRTC (fixtures/cuda/nvrtc.sh fetches it with python3, once) and run by an emulator on the CPU.
+# tests/cuda_device needs a device: it is a step where nvidia-smi lists one, and this script says so where not.
 set -u
 cd "$(dirname "$0")" || exit 1
 report=""
@@ -61,6 +64,7 @@ need java openjdk-17-jre-headless
 need mvn maven
 need chromium chromium # the live page is looked at
 need chromedriver chromium-driver
+need python3 python3-venv # NVRTC
 command -v cargo >/dev/null || stop "cargo is missing: install the stable Rust toolchain, https://rustup.rs"
 cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt ||
     stop "cargo fmt is missing: with a network, rustup component add rustfmt"
@@ -71,6 +75,13 @@ cargo fetch --locked || stop "the dependencies cannot be fetched: a network is n
 
 example() { cargo run --quiet --locked --profile test --example "$1"; }
 loom() { RUSTFLAGS="--cfg loom" cargo test --locked --release --no-default-features --lib --target-dir target/loom table; }
+# cuda ARGUMENTS…
+cuda() { cargo test --locked --no-default-features --features cuda "$@"; }
+# with_nvrtc COMMAND…
+with_nvrtc() {
+    folder=$(fixtures/cuda/nvrtc.sh) || return 1
+    (export LD_LIBRARY_PATH="$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" && "$@")
+}
 docs() { RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps; }
 
 step "formatting" cargo fmt --check
@@ -79,7 +90,16 @@ step "clippy, the core alone" cargo clippy --locked --lib --no-default-features 
 step "clippy, the command without networks" cargo clippy --locked --no-default-features --features cli,kafka -- -D warnings
 step "clippy, the library without the command" cargo clippy --locked --lib --no-default-features --features pipeline -- -D warnings
 step "clippy, networks on the core" cargo clippy --locked --lib --no-default-features --features network -- -D warnings
+step "clippy, CUDA on the core" cargo clippy --locked --profile test --no-default-features --features cuda --lib --test cuda --test cuda_device --bench cuda -- -D warnings
 step "tests, and the examples in the docs" cargo test --locked --no-fail-fast
+step "CUDA: PTX, and the kernels emulated" with_nvrtc cuda --no-fail-fast --test cuda --bench cuda
+step "CUDA: the arithmetic of launches" cuda --lib kernel::cuda
+step "CUDA: the example in the docs" cuda --doc embedding::device
+if nvidia-smi -L >/dev/null 2>&1; then
+    step "CUDA, on the device" with_nvrtc cuda --no-fail-fast --test cuda_device
+else
+    say "CUDA: no device here, tests/cuda_device is not run (benches/cuda.sh takes it to a machine that has one)"
+fi
 step "benchmarks, each once" cargo test --locked --bench '*'
 for path in examples/*.rs; do
     name=$(basename "$path" .rs)

@@ -44,6 +44,7 @@
 //! | a model that answers others, while it learns or as its folder grows | `engine::Live` by `Engine::with_live` or `engine::Follower`, and `serve::Server` with it |
 //! | a run to be watched | `metrics::Metrics` by `Engine::with_metrics`, and `serve::Server` for a live page, Prometheus and probes |
 //! | a model of your own that wants fixed-size vectors of feature dicts | [`FlexiHashEmbedding`]; `examples/embed_dicts.rs`, and `examples/embed_network.rs` with candle |
+//! | the same with the rows on a GPU | `FlexiHashEmbedding::on_device`, feature `cuda` |
 //! | a published network, trained online from JSON lines | [`Model`] with [`ModelFlags::network`] and [`ModelFlags::fields`], as in `examples/models` |
 //! | a network of your own, trained so | `Model::of_network` over a `model::network::Network`; `examples/custom_model.rs` |
 //! | the dense part of a network alone, on rows of your own | `model::network::NetworkHead` |
@@ -59,7 +60,8 @@
 //!
 //! `pipeline`: sources, sinks, checkpoints and the engine. `serve`: predictions, metrics and probes over HTTP; `tls`: HTTPS. `kafka`
 //! (default): topics in and out on top of `pipeline`; `kafka-ssl`: with TLS and SASL. `cli` (default): the command, and `serve`. `network`
-//! (default): models on candle, `model::network`, on the core alone. Without these the core is left: records, hash, table,
+//! (default): models on candle, `model::network`, on the core alone. `cuda`: rows on an NVIDIA GPU, `kernel::cuda`, on the core alone.
+//! Without these the core is left: records, hash, table,
 //! optimizers, heads, learner, embedding.
 #![cfg_attr(not(feature = "pipeline"), allow(rustdoc::broken_intra_doc_links))]
 

@@ -42,6 +42,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("axum", &["serve"]),
     ("subtle", &["serve"]),
     ("tokio_rustls", &["serve"]),
+    ("cudarc", &["kernel"]),     // kernel/cuda
     ("candle_core", &["model"]), // model/network
     ("candle_nn", &["model"]),
 ];

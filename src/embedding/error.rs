@@ -75,6 +75,10 @@ pub enum EmbeddingError {
         /// The rate.
         got: f32,
     },
+    /// An embedding on a device, and what the device or its driver says.
+    #[cfg(feature = "cuda")]
+    #[error(transparent)]
+    Cuda(#[from] crate::kernel::cuda::CudaError),
     /// A slot of another table: a batch or a gradient of an embedding with more buckets.
     #[error("slot {slot}: expected one below the embedding's {buckets} buckets")]
     Slot {

@@ -16,12 +16,16 @@
 //! ascending order; a step locks the stripes of its rows together, in ascending order. So no row is ever seen half
 //! changed and nothing can deadlock; a step of another thread may fall between two rows of one `embed`.
 
+#[cfg(feature = "cuda")]
+mod device;
 mod dict;
 mod error;
 mod forward;
 mod gradient;
 
 pub use crate::example::FeatureValue;
+#[cfg(feature = "cuda")]
+pub use device::DeviceEmbedding;
 pub use error::EmbeddingError;
 pub use gradient::SparseGradient;
 

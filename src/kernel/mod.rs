@@ -9,6 +9,8 @@
 //! them give the same bits. This is the only module with `unsafe`.
 
 mod arena;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 mod dot;
 #[cfg(feature = "network")]
 mod environment;

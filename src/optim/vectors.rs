@@ -6,6 +6,8 @@
 
 use super::plain::{Adagrad, Adam, Ftrl, Optimizer, Sgd};
 use super::{Init, OptimizerKind, OptimizerOptions};
+#[cfg(feature = "cuda")]
+use crate::kernel::cuda::{FtrlConstants, Move, Weights};
 
 /// How vectors are laid out, `[floats, dim]`, and how they move.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -115,6 +117,20 @@ impl Vectors {
             finite
         }
         with_optimizer!(self.options, optimizer => of(optimizer, vector, gradient, (x, rate), moved))
+    }
+
+    /// How rows on a device answer a step of size `rate`, and what their weights are there: the same bits as [`Vectors::step`] and
+    /// [`Vectors::add_to`]. `None` for Adam, whose powers no kernel has.
+    #[cfg(feature = "cuda")]
+    pub fn on_device(&self, rate: f64) -> Option<(Move, Weights)> {
+        let OptimizerOptions { kind, l1, l2, rate: alpha, ftrl_beta: beta, .. } = self.options;
+        let ftrl = FtrlConstants { alpha, beta, l1, l2 };
+        match kind {
+            OptimizerKind::Sgd => Some((Move::Sgd { rate, l1, l2 }, Weights::First)),
+            OptimizerKind::Adagrad => Some((Move::Adagrad { rate, l1, l2 }, Weights::First)),
+            OptimizerKind::Ftrl => Some((Move::Ftrl(ftrl), Weights::Ftrl(ftrl))),
+            OptimizerKind::Adam => None,
+        }
     }
 
     fn init_scale(&self) -> f64 {

@@ -1,0 +1,71 @@
+// The self-tuning row, w[8] n[8]: four AdaGrad and four Kalman learners of one weight side by side (optim/lanes.rs, whose
+// arithmetic this is, in the same order). Eight threads a record or a row, one a lane.
+
+#define LANES 8u
+#define KALMAN_FROM 4u
+#define SCREENED 5u
+#define WEIGHT_MAX 1e4f
+#define STATE_MAX 1e12f
+
+static __device__ __forceinline__ float pick(u32 lane, float a, float b, float c, float d) {
+    return lane == 0 ? a : lane == 1 ? b : lane == 2 ? c : d;
+}
+// 1 / (τ + n) of a Kalman lane.
+static __device__ __forceinline__ float variance_of(u32 lane, float n) {
+    return 1.0f / (pick(lane - KALMAN_FROM, 0.2f, 3.0f, 10.0f, 3.0f) + n);
+}
+static __device__ __forceinline__ float at_most(float x, float limit) { return x < limit ? x : limit; }
+
+// out `[records, 17]`: the lanes' scores, their variances, the screened score.
+extern "C" __global__ void lanes_gather(const float* table, const u32* offsets, const u32* slots, const float* values,
+                                        float* out, u32 records) {
+    u64 record = group_number(LANES);
+    if (record >= records) return;
+    u32 lane = threadIdx.x & (LANES - 1u), end = offsets[record + 1];
+    float score = 0.0f, variances = 0.0f, screened = 0.0f;
+    for (u32 i = offsets[record]; i < end; i++) {
+        const float* row = table + (u64)slots[i] * (2u * LANES);
+        float x = values[i], w = row[lane];
+        score += x * w;
+        if (lane >= KALMAN_FROM) {
+            float variance = variance_of(lane, row[LANES + lane]);
+            variances += x * x * variance;
+            if (lane == SCREENED) screened += x * w * (w * w) / (w * w + 4.0f * variance);
+        }
+    }
+    float* sums = out + record * 17u;
+    sums[lane] = score;
+    sums[LANES + lane] = variances;
+    if (lane == SCREENED) sums[16] = screened;
+}
+
+// `steps` `[records, 24]`: gradient, 1 / curvature and innovation of each lane.
+extern "C" __global__ void lanes_move(float* table, u8* touched, const u32* slots, const u32* records,
+                                      const float* values, const float* steps, u32 n) {
+    u64 i = group_number(LANES);
+    if (i >= n) return;
+    u32 slot = slots[i], lane = threadIdx.x & (LANES - 1u);
+    if (i > 0 && slots[i - 1] == slot) return;
+    float* row = table + (u64)slot * (2u * LANES);
+    float w = row[lane], state = row[LANES + lane];
+    float keep = lane == 2 ? 0.99f : lane == 6 ? 0.997f : lane == 7 ? 0.98f : 1.0f;
+    for (; i < n && slots[i] == slot; i++) {
+        const float* step = steps + (u64)records[i] * 24u;
+        float x = values[i], squared = x * x, gradient = step[lane], moved;
+        if (lane < KALMAN_FROM) {
+            float g = gradient * x;
+            state = at_most(state * keep + g * g, STATE_MAX);
+            moved = pick(lane, 0.1f, 0.3f, 1.0f, 3.0f) * g / (1.0f + sqrtf(state));
+        } else {
+            float variance = variance_of(lane, state), inverse = step[8 + lane];
+            float rest = step[16 + lane] - variance * squared;
+            state = at_most(state * keep + squared / (rest > inverse ? rest : inverse), STATE_MAX);
+            moved = variance * x * gradient;
+        }
+        w -= moved;
+        w = w < -WEIGHT_MAX ? -WEIGHT_MAX : w > WEIGHT_MAX ? WEIGHT_MAX : w;
+    }
+    row[lane] = w;
+    row[LANES + lane] = state;
+    if (lane == 0) touched[slot] = 1;
+}
