@@ -71,3 +71,8 @@ fn an_embedding_moves_to_the_machine_and_back() {
 fn rows_beyond_2_to_the_32_floats_are_where_they_belong() {
     suite::rows_beyond_2_to_the_32_floats_are_where_they_belong(&emulator(12));
 }
+
+#[test]
+fn memory_of_another_machine_is_refused() {
+    suite::memory_of_another_machine_is_refused(&emulator(13), &emulator(14));
+}

@@ -408,6 +408,28 @@ pub(crate) fn what_does_not_fit_is_refused<M: Machine>(machine: &Arc<M>) {
     assert_eq!(on_device.rows(&all(10)).unwrap(), [1.0; 20]);
 }
 
+/// A pointer means nothing on another device.
+pub(crate) fn memory_of_another_machine_is_refused<M: Machine>(machine: &Arc<M>, other: &Arc<M>) {
+    let csr = Csr { offsets: vec![0, 1], slots: vec![0], values: vec![1.0] };
+    let mut on_device = rows(machine, (1, 1), &[1.0]);
+    let (mut here, mut there) = (csr.on(machine), csr.on(other));
+    let (mut near, mut far) = (vectors(machine, 1, &[1.0]), vectors(other, 1, &[1.0]));
+    let rule = Move::Add { rate: 1.0 };
+    for refused in [
+        on_device.gather(&there, Weights::First, &mut near),
+        on_device.gather(&here, Weights::First, &mut far),
+        on_device.step(&mut there, rule, &near),
+        on_device.step(&mut here, rule, &far),
+    ] {
+        assert_eq!(refused, Err(CudaError::Elsewhere));
+    }
+    let lanes = DeviceLanes::new(machine.clone(), 1).unwrap();
+    let mut sums = DeviceVectors::new(other.clone(), LANE_SUMS).unwrap();
+    assert_eq!(lanes.gather(&here, &mut sums), Err(CudaError::Elsewhere));
+    on_device.step(&mut here, rule, &near).unwrap();
+    assert_eq!(on_device.rows(&[0]).unwrap(), [2.0]);
+}
+
 /// The weights after many steps of batches of their own.
 pub(crate) fn learned_weights_after<M: Machine>(machine: &Arc<M>, steps: usize) {
     let (mut random, dim, count) = (Random(3), 64, 500);

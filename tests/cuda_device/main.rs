@@ -16,10 +16,17 @@ use std::sync::{Arc, OnceLock};
 /// The device, opened once.
 fn device() -> &'static Arc<Device> {
     static DEVICE: OnceLock<Arc<Device>> = OnceLock::new();
-    DEVICE.get_or_init(|| {
-        let index = std::env::var("FLEXIHASH_CUDA_DEVICE").map_or(0, |index| index.parse().unwrap());
-        Arc::new(Device::open(index).unwrap_or_else(|error| panic!("{error}")))
-    })
+    DEVICE.get_or_init(open)
+}
+
+fn open() -> Arc<Device> {
+    let index = std::env::var("FLEXIHASH_CUDA_DEVICE").map_or(0, |index| index.parse().unwrap());
+    Arc::new(Device::open(index).unwrap_or_else(|error| panic!("{error}")))
+}
+
+#[test]
+fn memory_of_another_machine_is_refused() {
+    suite::memory_of_another_machine_is_refused(device(), &open());
 }
 
 #[test]

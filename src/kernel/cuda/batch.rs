@@ -157,6 +157,11 @@ impl<M: Machine> DeviceBatch<M> {
         self.features as usize
     }
 
+    /// Where it is.
+    pub(super) fn machine(&self) -> &Arc<M> {
+        &self.machine
+    }
+
     /// The arguments with which kernels that sum begin, after the table, if all slots are below `rows`.
     pub(super) fn rows(&self, rows: u64) -> Result<[&M::Memory; 3], CudaError> {
         self.check(rows)?;

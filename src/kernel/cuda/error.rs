@@ -86,6 +86,9 @@ pub enum CudaError {
         /// As it is.
         got: u64,
     },
+    /// Memory of two devices, or of one that was opened twice.
+    #[error("rows, batch and vectors are not all of the same opened device")]
+    Elsewhere,
     /// A slot beyond the table.
     #[error("slot {slot}: expected one below the table's {rows} rows")]
     Slot {

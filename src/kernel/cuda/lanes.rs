@@ -45,8 +45,9 @@ impl<M: Machine> DeviceLanes<M> {
     /// Writes the sums of `batch` over `out` `[records, 17]`: the fields of [`LaneSums`](crate::optim::LaneSums) in their order.
     ///
     /// # Errors
-    /// Slots beyond the rows, another dim; the device failed.
+    /// Slots beyond the rows, memory of another device, another dim; the device failed.
     pub fn gather(&self, batch: &DeviceBatch<M>, out: &mut DeviceVectors<M>) -> Result<(), CudaError> {
+        self.rows.expect_here(batch, out)?;
         expect("floats of sums", LANE_SUMS, out.dim())?;
         let [offsets, slots, values] = batch.rows(self.rows.shape().rows)?;
         out.resize(batch.records())?;
@@ -70,8 +71,9 @@ impl<M: Machine> DeviceLanes<M> {
     /// Moves the rows of `batch`, given `steps` `[records, 24]`: the fields of [`LaneStep`](crate::optim::LaneStep) in their order.
     ///
     /// # Errors
-    /// Slots beyond the rows, another shape of `steps`; the device failed.
+    /// Slots beyond the rows, memory of another device, another shape of `steps`; the device failed.
     pub fn step(&mut self, batch: &mut DeviceBatch<M>, steps: &DeviceVectors<M>) -> Result<(), CudaError> {
+        self.rows.expect_here(batch, steps)?;
         expect("floats of steps", LANE_STEPS, steps.dim())?;
         expect("steps", batch.records(), steps.records())?;
         let n = batch.features() as u32;

@@ -195,7 +195,7 @@ impl<M: Machine> DeviceRows<M> {
     /// zeros for a record without any.
     ///
     /// # Errors
-    /// Slots beyond the rows, another dim, weights of another number of floats; the device failed.
+    /// Slots beyond the rows, memory of another device, another dim, weights of another number of floats; the device failed.
     pub fn gather(
         &self,
         batch: &DeviceBatch<M>,
@@ -203,6 +203,7 @@ impl<M: Machine> DeviceRows<M> {
         out: &mut DeviceVectors<M>,
     ) -> Result<(), CudaError> {
         let RowsShape { rows, dim, floats } = self.shape;
+        self.expect_here(batch, out)?;
         expect("dim of vectors", dim, out.dim())?;
         let [offsets, slots, values] = batch.rows(rows)?;
         out.resize(batch.records())?;
@@ -239,7 +240,7 @@ impl<M: Machine> DeviceRows<M> {
     /// counted ([`DeviceRows::dropped`]).
     ///
     /// # Errors
-    /// Slots beyond the rows, another shape of `above`, a rule for another number of floats; the device failed.
+    /// Slots beyond the rows, memory of another device, another shape of `above`, a rule for another number of floats; the device failed.
     pub fn step(
         &mut self,
         batch: &mut DeviceBatch<M>,
@@ -247,6 +248,7 @@ impl<M: Machine> DeviceRows<M> {
         above: &DeviceVectors<M>,
     ) -> Result<(), CudaError> {
         let RowsShape { rows, dim, floats } = self.shape;
+        self.expect_here(batch, above)?;
         expect("dim of gradients", dim, above.dim())?;
         expect("gradients", batch.records(), above.records())?;
         expect("floats of a weight", rule.floats(), floats)?;
@@ -274,6 +276,16 @@ impl<M: Machine> DeviceRows<M> {
         unsafe {
             self.machine.launch(Kernel::varying(rule.kernel(), vectors), self.groups.blocks(n), &mut args)
         }
+    }
+
+    /// Refuses memory of another machine.
+    pub(super) fn expect_here(
+        &self,
+        batch: &DeviceBatch<M>,
+        vectors: &DeviceVectors<M>,
+    ) -> Result<(), CudaError> {
+        let here = |other| Arc::ptr_eq(&self.machine, other);
+        if here(batch.machine()) && here(vectors.machine()) { Ok(()) } else { Err(CudaError::Elsewhere) }
     }
 
     /// How many steps were dropped since the rows were made. Waits for the device.

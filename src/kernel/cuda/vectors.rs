@@ -36,6 +36,11 @@ impl<M: Machine> DeviceVectors<M> {
         self.dim
     }
 
+    /// Where they are.
+    pub(super) fn machine(&self) -> &Arc<M> {
+        &self.machine
+    }
+
     /// Makes room for `records` vectors; what they hold is not defined.
     ///
     /// # Errors
