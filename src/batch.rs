@@ -361,7 +361,7 @@ pub(crate) fn packed(slot: Slot, value: f32, kind: FeatureKind) -> u64 {
 }
 
 #[inline(always)]
-fn slot_of(packed: u64) -> Slot {
+pub(crate) fn slot_of(packed: u64) -> Slot {
     Slot((packed >> 33) as u32)
 }
 

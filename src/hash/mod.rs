@@ -25,7 +25,7 @@ pub use probe::{
 };
 pub use reference::{modulo_bucket, murmur_bucket, sklearn_column};
 
-use crate::batch::{Batch, FeatureKind, MAX_BUCKETS, Slot, packed};
+use crate::batch::{Batch, FeatureKind, MAX_BUCKETS, Slot, packed, slot_of};
 use crate::example::{ExampleSink, FeatureError, RecordSink};
 use crate::kernel::Isa;
 use serde::{Deserialize, Serialize};
@@ -282,8 +282,8 @@ impl<'a> Encoder<'a> {
         let isa = Isa::best();
         for index in 0..self.hasher.options.hashes {
             let Some(hashes) = features.hashes(self.hasher, index) else { break };
+            let mut all = [0; EncodedFeatures::CAPACITY];
             isa.run(|| {
-                let mut all = [0; EncodedFeatures::CAPACITY];
                 let told = values.iter().zip(kinds.iter());
                 for ((to, hash), (value, kind)) in all.iter_mut().zip(hashes).zip(told) {
                     let Hashed { slot, sign } = self.hasher.place(hash);
@@ -292,7 +292,7 @@ impl<'a> Encoder<'a> {
                 self.batch.push_features(&all, features.len());
             });
             if let Some(probe) = probe {
-                probe.look(self.hasher, index, &hashes, features);
+                probe.look(self.hasher, index, (&hashes, all.map(|packed| slot_of(packed).0)), features);
             }
         }
         features.clear();

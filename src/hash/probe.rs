@@ -258,15 +258,16 @@ impl Probe {
         &mut self,
         hasher: &FeatureHasher,
         index: u32,
-        hashes: &[u64; EncodedFeatures::CAPACITY],
+        (hashes, slots): (&[u64; EncodedFeatures::CAPACITY], [u32; EncodedFeatures::CAPACITY]),
         features: &EncodedFeatures,
     ) {
-        let owners = &*self.owners;
+        // All of them, whether they are there or not: so the loads wait for each other in nothing.
+        let owners = slots.map(|slot| self.owners.get(slot));
         let mut strangers = 0_u32;
-        for (at, &hash) in hashes.iter().enumerate().take(features.len()) {
-            let owner = owners.get(hasher.place(hash).slot.0);
+        for (at, (&hash, owner)) in hashes.iter().zip(owners).enumerate() {
             strangers |= u32::from(owner != fingerprint(hash)) << at;
         }
+        strangers &= (1 << features.len()) - 1;
         let is_sampled = self.weight.is_some() && index == 0;
         if strangers != 0 || is_sampled {
             self.tell(hasher, index, (hashes, features), strangers);

@@ -1,5 +1,6 @@
 //! Which feature was in a row first, as far as one byte says.
 
+use crate::kernel::Zeroed;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// By how much measured differences are too few: one in 255 other features has the same fingerprint.
@@ -13,12 +14,13 @@ pub fn fingerprint(hash: u64) -> u8 {
 
 /// The fingerprints of the first owners of rows: a byte each, 0 for none. Memory of rows that nobody owns is never touched.
 #[derive(Debug)]
-pub struct Owners(Box<[AtomicU8]>);
+pub struct Owners(Zeroed<AtomicU8>);
 
 impl Owners {
     /// Of `rows` rows, none owned. `None`: no memory.
     pub fn new(rows: usize) -> Option<Self> {
-        bytemuck::allocation::try_zeroed_slice_box(rows).ok().map(Self)
+        // Lookups are spread over all of it: in small pages each would miss the processor's address buffers.
+        Zeroed::in_large_pages(rows).map(Self)
     }
 
     /// Number of rows.
