@@ -156,6 +156,10 @@ impl Service for Fake {
         Err((self.0)())
     }
 
+    fn explain(&self, _: &[&[u8]]) -> Result<crate::sink::Answers, Refusal> {
+        Err((self.0)())
+    }
+
     fn embed(&self, _: &[&[u8]]) -> Result<crate::sink::Answers, Refusal> {
         Err((self.0)())
     }

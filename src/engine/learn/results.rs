@@ -73,7 +73,7 @@ impl Stage<'_> {
     }
 }
 
-fn told<'a>(bad: Bad, record: &Record<'a>, reason: &'a str) -> BadRecord<'a> {
+pub(super) fn told<'a>(bad: Bad, record: &Record<'a>, reason: &'a str) -> BadRecord<'a> {
     let (source, line) = (record.source, record.at.lines + 1);
     BadRecord { bad, reason, source, line, length: record.length, bytes: record.bytes }
 }

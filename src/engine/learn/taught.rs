@@ -6,6 +6,7 @@ use super::super::EngineError;
 use super::super::live::Lesson;
 use super::super::work::{Entry, Work};
 use super::super::write::Out;
+use super::results::told;
 use super::{Gone, Links, Stage};
 use crate::learner::{LearnerError, Mode, Outcome, Piece};
 use crate::metrics::Bad;
@@ -76,7 +77,7 @@ impl Stage<'_> {
             };
             if let Some((bad, reason)) = bad {
                 answers.bad(&reason);
-                self.input.metrics.bad(bad);
+                self.input.metrics.bad(told(bad, &record, &reason));
                 DeadLetter::new(record, reason).write(&mut dead_letters);
                 skipped += 1;
             }
