@@ -173,7 +173,7 @@ fn run(model: Model, lines: &Arc<[Vec<u8>]>, count: usize, rate: Option<f64>) ->
 
 fn request(records: &[Vec<u8>]) -> Vec<u8> {
     let body = [b"[".as_slice(), &records.join(b",".as_slice()), b"]"].concat();
-    let head = format!("POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+    let head = format!("POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", body.len());
     [head.as_bytes(), &body].concat()
 }
 

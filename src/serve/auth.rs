@@ -2,7 +2,8 @@
 //!
 //! With a token every request but the probes' must bring it (`Authorization: Bearer …`). Without one, everybody who reaches the address
 //! may ask, but a browser may not for the pages of others: a request with a body whose `Origin` is not this server is refused, else any web
-//! site could have records learned by a model on its visitor's own machine.
+//! site could have records learned by a model on its visitor's own machine. A site may also give its own name the address of that machine, and
+//! then is of one origin with the server; so one on loopback without a token knows no other names than addresses and `localhost`.
 
 use super::ServeError;
 use super::api::failure;
@@ -11,6 +12,7 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
 
@@ -59,9 +61,60 @@ pub(super) async fn check(State(token): State<Option<Token>>, request: Request, 
     next.run(request).await
 }
 
+/// Lets a request pass that calls this machine by an address or `localhost`.
+pub(super) async fn by_own_name(request: Request, next: Next) -> Response {
+    if request.headers().get(header::HOST).is_some_and(|host| !is_own_name(host.as_bytes())) {
+        let why = "expected localhost or an address as the host: without a token only this machine may ask";
+        return failure(StatusCode::FORBIDDEN, why);
+    }
+    next.run(request).await
+}
+
+fn is_own_name(host: &[u8]) -> bool {
+    let Ok(host) = std::str::from_utf8(host) else { return false };
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let name = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+}
+
 /// Whether no page of another origin asks.
 fn is_own(headers: &HeaderMap) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else { return true };
     let authority = origin.to_str().ok().and_then(|origin| Some(origin.split_once("://")?.1));
     authority.is_some_and(|authority| headers.get(header::HOST).is_some_and(|host| host == authority))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_is_known_by_address_and_as_localhost() {
+        let own = ["localhost", "LocalHost:8080", "127.0.0.1", "127.0.0.1:80", "[::1]:8080", "10.0.0.7:1"];
+        own.iter().for_each(|own| assert!(is_own_name(own.as_bytes()), "{own}"));
+        let other = ["example.com", "example.com:8080", "localhost.example.com", "127.0.0.1.example.com", ""];
+        other.iter().for_each(|other| assert!(!is_own_name(other.as_bytes()), "{other}"));
+    }
+
+    #[test]
+    fn this_machine_is_known_by_address_and_as_localhost() {
+        for own in
+            ["localhost", "LocalHost:8080", "127.0.0.1", "127.0.0.1:80", "[::1]:8080", "::1", "10.0.0.7:1"]
+        {
+            assert!(is_own_name(own.as_bytes()), "{own}");
+        }
+        for other in [
+            "example.com",
+            "example.com:8080",
+            "localhost.example.com",
+            "127.0.0.1.example.com",
+            "",
+            "\u{e9}",
+        ] {
+            assert!(!is_own_name(other.as_bytes()), "{other}");
+        }
+    }
 }

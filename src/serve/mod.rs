@@ -214,6 +214,9 @@ fn bind(address: &str) -> Result<TcpListener, ServeError> {
 
 fn router(shared: Shared, options: ServerOptions) -> Router {
     let metrics_of = shared.metrics.clone();
+    let is_named = shared.is_private && options.token.is_none();
+    let named =
+        |router: Router| if is_named { router.layer(middleware::from_fn(auth::by_own_name)) } else { router };
     let offers = page::Offers {
         token: options.token.is_some(),
         predict: options.service.is_some(),
@@ -229,12 +232,12 @@ fn router(shared: Shared, options: ServerOptions) -> Router {
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .with_state(shared);
-    let Some(service) = options.service else { return router.merge(files) };
-    router
+    let Some(service) = options.service else { return named(router.merge(files)) };
+    let router = router
         .merge(api::router(service, metrics_of.clone()))
         .layer(middleware::from_fn_with_state(options.token, auth::check))
-        .merge(files)
-        .layer(middleware::from_fn_with_state(metrics_of, metered))
+        .merge(files);
+    named(router).layer(middleware::from_fn_with_state(metrics_of, metered))
 }
 
 /// Bounds how long a request takes, and counts it.

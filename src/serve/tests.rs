@@ -20,7 +20,7 @@ fn exchange(server: &Server, request: &[u8]) -> String {
 }
 
 fn get(server: &Server, path: &str) -> String {
-    exchange(server, format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes())
+    exchange(server, format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes())
 }
 
 #[test]
@@ -35,7 +35,7 @@ fn probes_say_how_things_stand() {
     assert!(get(&server, "/readyz").starts_with("HTTP/1.1 503 "));
     assert!(get(&server, "/healthz").starts_with("HTTP/1.1 200 "));
     assert!(get(&server, "/nothing").starts_with("HTTP/1.1 404 "));
-    let posted = exchange(&server, b"POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+    let posted = exchange(&server, b"POST /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n");
     assert!(posted.starts_with("HTTP/1.1 405 "), "{posted}");
 }
 
@@ -99,9 +99,9 @@ async fn tower_of(router: Router, request: hyper::Request<axum::body::Body>) -> 
 #[test]
 fn what_a_request_may_bring_is_bounded() {
     let (server, _) = server();
-    let long = format!("GET /healthz HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n", "y".repeat(HEAD_BYTES));
+    let long = format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "y".repeat(HEAD_BYTES));
     assert!(exchange(&server, long.as_bytes()).starts_with("HTTP/1.1 431 "));
-    let many = format!("GET /healthz HTTP/1.1\r\nHost: x\r\n{}\r\n", "X: y\r\n".repeat(HEADERS));
+    let many = format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\n{}\r\n", "X: y\r\n".repeat(HEADERS));
     assert!(exchange(&server, many.as_bytes()).starts_with("HTTP/1.1 431 "));
     assert!(exchange(&server, b"nonsense\r\n\r\n").starts_with("HTTP/1.1 400 "));
 }
@@ -184,8 +184,9 @@ fn api(refusal: fn() -> Refusal) -> Server {
 
 fn post(server: &Server, path: &str, body: &str) -> String {
     let length = body.len();
-    let head =
-        format!("POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
+    );
     exchange(server, (head + body).as_bytes())
 }
 
@@ -213,8 +214,31 @@ fn requests_that_take_long_hold_up_no_probe() {
             (0..2 * THREADS).map(|_| scope.spawn(|| post(&server, "/predict", "wait"))).collect();
         thread::sleep(Duration::from_millis(100));
         let began = Instant::now();
-        let probe = exchange(&server, b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let probe =
+            exchange(&server, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         assert!(probe.starts_with("HTTP/1.1 200 ") && began.elapsed() < Duration::from_millis(200));
         slow.into_iter().for_each(|slow| assert!(slow.join().unwrap().starts_with("HTTP/1.1 200 ")));
     });
+}
+
+#[test]
+fn on_loopback_without_a_token_no_other_name_is_answered() {
+    let asked = |server: &Server, host: &str| {
+        exchange(
+            server,
+            format!("GET /metrics HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes(),
+        )
+    };
+    let (server, _) = server();
+    assert!(asked(&server, "rebound.example:80").starts_with("HTTP/1.1 403 "));
+    assert!(asked(&server, "127.0.0.1:80").starts_with("HTTP/1.1 200 "));
+    let options = ServerOptions {
+        service: Some(Arc::new(Fake(|| Refusal::Absent(String::new())))),
+        ..ServerOptions::default()
+    };
+    let open = Server::start_with("0", options.clone(), Metrics::new(), &Arc::default()).unwrap();
+    assert!(asked(&open, "rebound.example").starts_with("HTTP/1.1 403 "));
+    let options = ServerOptions { token: Some(Token::new("0123456789abcdef").unwrap()), ..options };
+    let closed = Server::start_with("0", options, Metrics::new(), &Arc::default()).unwrap();
+    assert!(asked(&closed, "proxied.example").starts_with("HTTP/1.1 401 "));
 }

@@ -230,3 +230,42 @@ fn tasks_are_shown_apart_under_whatever_name_they_have() {
     assert_eq!(browser.run("return document.title"), "flexihash");
     assert_eq!(browser.logs().complaints, Vec::<String>::new());
 }
+
+/// What a server offers beside the metrics: a token asked for, a record explained by name, what the stream shows.
+#[test]
+fn a_record_is_explained_to_whoever_has_the_token() {
+    let scene = Scene::new();
+    scene.file("token", "0123456789abcdef\n");
+    let args = words("train", "- --names 100 --token-file token --listen 0").chain(SMALL);
+    let mut run = Served::start_at(scene.flexihash(args), "serving /predict");
+    let stdin = run.child.stdin.as_mut().unwrap();
+    stdin.write_all(&flights(3000)).unwrap();
+    stdin.flush().unwrap();
+    let browser = Browser::start();
+    browser.size(1280, 900, false);
+    browser.open(&format!("http://{}/", run.address));
+    browser.until("the question", "return !document.querySelector('#token').hidden");
+    let give = |token: &str| {
+        browser.run(&format!(
+            "document.querySelector('#token-text').value = '{token}'; document.querySelector('#token').requestSubmit()"
+        ));
+    };
+    give("not the token, surely");
+    browser.until("a refusal", "return document.querySelector('#token-wrong').textContent !== ''");
+    give("0123456789abcdef");
+    browser.until("the first look", "return Number(document.documentElement.dataset.looks || 0) > 0");
+    browser.until(
+        "names and collisions",
+        "return document.body.textContent.includes('carrier=')
+        && document.body.textContent.includes('Collisions by field')",
+    );
+    browser.run(
+        "document.querySelector('#try-text').value = '{\"features\":{\"carrier\":\"UA\",\"<b>x</b>\":\"y\"}}';
+         document.querySelector('#try-explain').click()",
+    );
+    browser.until("an answer", "return document.querySelectorAll('#try-answer tbody tr').length === 2");
+    let names = browser.run(
+        "return [...document.querySelectorAll('#try-answer tbody tr')].map(row => row.firstChild.textContent).sort()",
+    );
+    assert_eq!(names, serde_json::json!(["<b>x</b>=y", "carrier=UA"]));
+}

@@ -20,10 +20,10 @@ fn bodies_are_bounded_however_they_come() {
     let connect = || Client::connect(&served.address);
     let said = connect();
     let mut client = said;
-    client.send(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 16777217\r\n\r\n{");
+    client.send(b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 16777217\r\n\r\n{");
     assert_eq!(client.answer().unwrap().status, 413);
     let mut client = connect();
-    client.send(b"POST /predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+    client.send(b"POST /predict HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n");
     let chunk = [b"100000\r\n".as_slice(), &vec![b' '; 1 << 20], b"\r\n"].concat();
     (0..17).for_each(|_| client.send(&chunk));
     assert_eq!(client.answer().unwrap().status, 413);
@@ -60,7 +60,8 @@ fn a_connection_carries_many_requests_and_an_end_lets_them_finish() {
     }
     // Two at once, one behind the other on the wire.
     let request = [
-        format!("POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", record.len()).as_bytes(),
+        format!("POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", record.len())
+            .as_bytes(),
         &record,
     ]
     .concat();

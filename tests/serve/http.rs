@@ -48,7 +48,7 @@ impl<S: Read + Write> Client<S> {
     }
 
     pub(crate) fn get(&mut self, path: &str) -> Answer {
-        self.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n{}\r\n", self.headers).as_bytes());
+        self.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{}\r\n", self.headers).as_bytes());
         self.answer().expect("an answer")
     }
 
@@ -63,8 +63,9 @@ impl<S: Read + Write> Client<S> {
     pub(crate) fn post_with(&mut self, path: &str, headers: &str, body: impl AsRef<[u8]>) -> Answer {
         let (body, own) = (body.as_ref(), &self.headers);
         let length = body.len();
-        let head =
-            format!("POST {path} HTTP/1.1\r\nHost: test\r\n{own}{headers}Content-Length: {length}\r\n\r\n");
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\n{own}{headers}Content-Length: {length}\r\n\r\n"
+        );
         self.send(&[head.as_bytes(), body].concat());
         self.answer().expect("an answer")
     }

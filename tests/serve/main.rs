@@ -5,6 +5,7 @@
 
 mod answers;
 mod bounds;
+mod explain;
 mod follow;
 mod http;
 mod learn;

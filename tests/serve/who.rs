@@ -131,7 +131,7 @@ fn answers_come_over_tls_and_nothing_else() {
         assert_eq!((answer.status, answer.body.lines().count()), (200, 100));
     }
     let mut plain = Client::connect(&served.address);
-    plain.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+    plain.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert!(plain.answer().is_none());
     scene.file("other", "no PEM");
     let wrong =
