@@ -156,8 +156,7 @@ fn run(model: Model, lines: &Arc<[Vec<u8>]>, count: usize, rate: Option<f64>) ->
     pin(CORES[1]);
     let server = Server::start_with("0", options, Metrics::new(), &stop).unwrap();
     let address = server.address().to_string();
-    let requests: Vec<Vec<u8>> =
-        lines.chunks_exact(RECORDS).take(5000).map(|records| request(records)).collect();
+    let requests: Vec<Vec<u8>> = lines.chunks_exact(RECORDS).take(5000).map(request).collect();
     let ended = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let asking = scope.spawn(|| ask(&address, &requests, rate, &ended));

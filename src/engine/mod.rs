@@ -310,6 +310,16 @@ impl Engine {
         Ok(())
     }
 
+    /// Where cuts go.
+    fn destination(&mut self) -> write::Destination {
+        write::Destination {
+            store: self.store.take(),
+            publisher: self.outputs.publisher.take(),
+            metrics: self.metrics.clone(),
+            live: self.live.take(),
+        }
+    }
+
     /// Runs to the end of `source`, or until `stop` is set; then saves what was learned.
     pub fn run(
         mut self,
@@ -336,14 +346,8 @@ impl Engine {
         let (saved_in, saved) = unbounded();
         let (parsers_in, parsers_out): (Vec<_>, Vec<_>) = (0..threads).map(|_| unbounded()).unzip();
         let (parsed_in, parsed): (Vec<_>, Vec<_>) = (0..threads).map(|_| unbounded()).unzip();
-        let publisher = self.outputs.publisher.take();
         let feed = self.live.as_ref().map(|live| live.attach(&self.model, self.options.task == Task::Train));
-        let destination = write::Destination {
-            store: self.store,
-            publisher,
-            metrics: self.metrics.clone(),
-            live: self.live,
-        };
+        let destination = self.destination();
         let keeps = destination.keeps();
         let record_reader = self.model.reader();
         let eye = self.model.eye().filter(|_| self.options.task == Task::Train);

@@ -172,12 +172,11 @@ impl Live {
         let held = Held::take(&self.0.waiting, bytes).ok_or(LiveError::Busy)?;
         let mut work = Work::default();
         work.records.reset(&SOURCE.into(), 0, Position::default());
-        let mut at = self.0.came.fetch_add(records.len() as u64, Ordering::Relaxed);
-        for record in records {
-            let position = |lines| Position { lines, offset: lines };
+        let first = self.0.came.fetch_add(records.len() as u64, Ordering::Relaxed);
+        let position = |lines| Position { lines, offset: lines };
+        for (at, record) in (first..).zip(records) {
             let kept = record.get(..self.0.record_limit).unwrap_or(record);
             work.records.push(kept, record.len() as u64, position(at), position(at + 1));
-            at += 1;
         }
         work::parse(&reader, None, &mut ReaderScratch::default(), &mut work);
         match queue.try_send(Lesson { work, done, _held: held }) {

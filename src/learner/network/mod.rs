@@ -99,7 +99,7 @@ impl NetworkArm {
         Self {
             options: self.options,
             head: self.head.clone(),
-            rule: self.rule.clone(),
+            rule: self.rule,
             bindings: self.bindings.clone(),
             tables: self.tables.clone(),
             uses: self.uses.iter().map(|_| Uses::default()).collect(),

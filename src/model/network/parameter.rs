@@ -100,7 +100,7 @@ impl Clone for Dense {
     fn clone(&self) -> Self {
         let Self { optimizer, declared, states, .. } = self;
         Self {
-            optimizer: optimizer.clone(),
+            optimizer: *optimizer,
             declared: declared.clone(),
             states: states.clone(),
             tensors: OnceLock::new(),
