@@ -500,6 +500,10 @@ fn unix_time() -> f64 {
 
 /// A name from a stream as a label: short, and nothing in it that ends a line.
 fn label(name: &str) -> String {
-    let short = name.get(..name.floor_char_boundary(LABEL_BYTES)).unwrap_or(name);
-    short.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    let mut bytes = 0;
+    let short = name.chars().take_while(|c| {
+        bytes += c.len_utf8();
+        bytes <= LABEL_BYTES
+    });
+    short.map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }

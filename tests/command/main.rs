@@ -6,6 +6,7 @@ mod bad_input;
 mod collisions;
 mod config;
 mod embed;
+mod explain;
 mod input;
 mod key;
 mod models;

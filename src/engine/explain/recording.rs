@@ -133,7 +133,11 @@ fn step(path: &mut String, ends: &mut Vec<usize>, name: &str) {
 
 /// The longest start of `text` that is no longer than `bytes`.
 pub(in crate::engine) fn cut(text: &str, bytes: usize) -> &str {
-    text.get(..text.floor_char_boundary(bytes)).unwrap_or(text)
+    let mut end = bytes.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or(text)
 }
 
 /// Writes a recording.
