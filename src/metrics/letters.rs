@@ -104,13 +104,13 @@ mod tests {
     fn the_newest_come_first_and_their_number_is_bounded() {
         let mut letters = Letters::default();
         (0..250).for_each(|line| letters.push(letter(line, b"<script>"), 1.0));
-        let json: serde_json::Value = serde_json::from_str(&json(&letters.newest(true))).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&super::json(&letters.newest(true))).unwrap();
         let lines: Vec<u64> =
             json.as_array().unwrap().iter().map(|one| one["line"].as_u64().unwrap()).collect();
         assert_eq!(lines, (150..250).rev().collect::<Vec<u64>>());
         assert_eq!((&json[0]["kind"], &json[0]["number"]), (&"parse".into(), &249.into()));
         assert_eq!(json[0]["record"], "<script>");
-        let without: serde_json::Value = serde_json::from_str(&json(&letters.newest(false))).unwrap();
+        let without: serde_json::Value = serde_json::from_str(&super::json(&letters.newest(false))).unwrap();
         assert_eq!((&without[0]["reason"], without[0].get("record")), (&"no".into(), None));
     }
 
