@@ -133,7 +133,7 @@ mod tests {
             };
             history.push(Sample { auc: [None, Some(0.75)], ..sample });
         }
-        let json: serde_json::Value = serde_json::from_str(&json(&history.after(1.5))).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&super::json(&history.after(1.5))).unwrap();
         assert_eq!(json["columns"].as_array().unwrap().len(), COLUMNS.len());
         let nothing = serde_json::Value::Null;
         let expected =

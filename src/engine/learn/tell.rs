@@ -244,46 +244,4 @@ mod tests {
         teller.look(model.learner());
         assert!(!teller.tables[1].norms.is_empty());
     }
-
-    #[test]
-    fn temporary_timing() {
-        let flags = ModelFlags { buckets: Some(1 << 22), ..ModelFlags::default() };
-        let mut model = Model::new(&flags, &HashKey::default()).unwrap();
-        for i in 0..100_000 {
-            let features: Vec<String> = (0..30).map(|j| format!("\"f{}\":1", i * 30 + j)).collect();
-            let record = format!("{{\"label\":{},\"features\":{{{}}}}}", i % 2, features.join(","));
-            model.learn_json(record.as_bytes()).unwrap();
-        }
-        let metrics = Metrics::new();
-        for watched in [false, true] {
-            if watched {
-                metrics.watch();
-            }
-            let mut teller = Teller::new();
-            let mut times = Vec::new();
-            for _ in 0..200 {
-                teller.next = Instant::now();
-                let began = Instant::now();
-                teller.tell(model.learner(), &metrics);
-                times.push(began.elapsed());
-            }
-            times.sort();
-            println!(
-                "TIMING watched {watched}: median {:?}, most {:?}, touched {}",
-                times[100],
-                times[199],
-                model.learner().tables()[0].1.touched()
-            );
-        }
-        let mut validation = crate::learner::Validation::new(crate::model::Loss::Logistic);
-        let mut plain = validation.clone();
-        validation.trace();
-        for v in [&mut plain, &mut validation] {
-            let began = Instant::now();
-            for i in 0..327_346_u32 {
-                v.add(f64::from(i % 97) / 97.0, f64::from(i % 2), 1.0);
-            }
-            println!("TIMING validation of 327346: {:?}, {} points", began.elapsed(), v.curve().len());
-        }
-    }
 }

@@ -141,7 +141,7 @@ function fit(plot) {
   const values = plot.data.slice(1).flatMap((list) => list.slice(skipped)).filter((value) => value !== null && value !== undefined);
   if (!values.length) return [0, 1];
   const [low, high] = [Math.min(...values), Math.max(...values)];
-  const room = Math.max((high - low) * 0.12, 1e-4);
+  const room = Math.max((high - low) * 0.12, Math.abs(high) * 0.005, 1e-4);
   return [low - room, high + room];
 }
 const tight = { y: { range: fit } };

@@ -9,6 +9,9 @@ const HEIGHT: u32 = 380;
 /// Tasks that are drawn: as many as there are colours.
 const TASKS: usize = 6;
 
+/// One of the figures.
+type Pick = fn(&Figures) -> Option<f64>;
+
 /// Title, note and SVG.
 type Drawn = (String, String, String);
 
@@ -17,7 +20,7 @@ pub(super) fn all(learner: &Learner) -> Result<Vec<Drawn>, CommandError> {
     let names: Vec<Option<String>> = learner.task_names().map(|name| name.map(short)).collect();
     let tasks: Vec<Task> = names.into_iter().zip(learner.curves()).take(TASKS).collect();
     let mut drawn = Vec::new();
-    let figures: [(&str, fn(&Figures) -> Option<f64>); 4] = [
+    let figures: [(&str, Pick); 4] = [
         ("Progressive loss", |figures| Some(figures.loss)),
         ("AUC", |figures| figures.auc),
         ("Normalized entropy", |figures| figures.normalized_entropy),
@@ -49,7 +52,7 @@ fn short(name: &str) -> String {
 }
 
 /// Life and window of a single label; the windows of several tasks.
-fn learning(tasks: &[Task], pick: fn(&Figures) -> Option<f64>) -> Option<Chart> {
+fn learning(tasks: &[Task], pick: Pick) -> Option<Chart> {
     let mut curves = Vec::new();
     for (index, (name, points)) in tasks.iter().enumerate() {
         let of = |figures: fn(&CurvePoint) -> &Figures| -> Vec<(f64, f64)> {

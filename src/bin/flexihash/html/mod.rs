@@ -13,7 +13,7 @@ use flexihash::engine::{Finished, Summary};
 use flexihash::sink::{LinesSink, SinkError};
 use serde_json::Value;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::SystemTime;
 
 const HEAD: &str = "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n\
@@ -49,7 +49,7 @@ pub(crate) fn write(path: &Path, finished: &Finished, beside: Beside<'_>) -> Res
     Ok(written?)
 }
 
-fn whole(path: &PathBuf, bytes: &[u8]) -> Result<(), SinkError> {
+fn whole(path: &Path, bytes: &[u8]) -> Result<(), SinkError> {
     let mut sink = LinesSink::open(path, 0)?;
     sink.write(bytes)?;
     sink.sync()
