@@ -11,7 +11,7 @@
 //! | `GET /metrics` | [`Metrics::text`] |
 //! | `GET /insight` | names, collisions and schema, if a [`Sight`] is there: [`InsightReport`](crate::engine::InsightReport) |
 //! | `GET /history?since=T` | [`Metrics::history`] |
-//! | `GET /dead-letters` | [`Metrics::dead_letters`]; the records themselves only where none but this machine can ask |
+//! | `GET /dead-letters` | [`Metrics::dead_letters`]; the records themselves only where none but this machine can ask, or a token is asked for |
 //! | `GET /healthz` | 200 as long as the process lives |
 //! | `GET /readyz` | 200 while records can be read: the model is loaded and the source open, and no stop was asked for; else 503 |
 //!
@@ -128,7 +128,7 @@ pub struct Server {
 struct Shared {
     metrics: Metrics,
     health: Arc<Health>,
-    /// Only this machine can ask.
+    /// Only this machine can ask, or whoever has the token.
     is_private: bool,
 }
 
@@ -169,7 +169,11 @@ impl Server {
             ended,
         };
         metrics.watch();
-        let shared = Shared { metrics, health: Arc::clone(&health), is_private: bound.ip().is_loopback() };
+        let shared = Shared {
+            metrics,
+            health: Arc::clone(&health),
+            is_private: bound.ip().is_loopback() || options.token.is_some(),
+        };
         let router = router(shared, options);
         let work = move || {
             if let Err(error) = runtime.block_on(door.serve(listener, router)) {
