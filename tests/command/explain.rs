@@ -40,9 +40,7 @@ fn the_largest_weights_by_name() {
     scene.train("in -q -m model --names 300");
     scene.train("in -q -m plain");
     let text = String::from_utf8(scene.ok("inspect model --features --top 5").stdout).unwrap();
-    for part in
-        ["distinct features", "with twice the rows", "names kept", "features by weight (named: "]
-    {
+    for part in ["distinct features", "with twice the rows", "names kept", "features by weight (named: "] {
         assert!(text.contains(part), "{part} is not in\n{text}");
     }
     let json: serde_json::Value =
