@@ -82,8 +82,9 @@ pub(super) fn parse(reader: &Reader, eye: Option<&Eye>, scratch: &mut ReaderScra
 
 /// Looks at a record before it is read.
 fn look(eye: &Eye, scratch: &mut ReaderScratch, (index, record): (u32, Record<'_>), seen: &mut Seen) {
-    scratch.begin(index, eye.weight(record.at.lines));
-    if eye.walks(record.at.lines) && !record.is_cut() {
+    let weight = eye.weight(record.at.lines);
+    scratch.begin(index, weight);
+    if weight.is_some() && eye.walks(record.at.lines) && !record.is_cut() {
         seen.keys.walk(index, record.bytes);
     }
 }

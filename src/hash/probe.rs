@@ -118,6 +118,9 @@ impl Sights {
 
     /// Takes over what `other` has, which is emptied.
     pub fn append(&mut self, other: &mut Self) {
+        if self.text.is_empty() && self.strangers.is_empty() && self.sampled.is_empty() {
+            return std::mem::swap(self, other);
+        }
         let (text, slots) = (self.text.len() as u32, self.slots.len() as u32);
         for mut stranger in other.strangers.drain(..) {
             stranger.field.shift(text);

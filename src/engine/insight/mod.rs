@@ -3,9 +3,11 @@
 
 mod fields;
 mod names;
+mod observe;
 mod owned;
 mod report;
 mod schema;
+mod told;
 mod watch;
 
 pub use report::{
@@ -13,8 +15,8 @@ pub use report::{
     NamedFeature, NamesReport, SchemaChange, SchemaReport, TableReport,
 };
 
-pub(super) use names::MAX_NAMES;
 pub(super) use owned::Shape;
+pub(super) use told::tell_metrics;
 pub(super) use watch::{Eye, Seen, Watch};
 
 use crate::sync::{Mutex, lock};

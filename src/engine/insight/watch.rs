@@ -21,7 +21,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// One record in so many tells all its features, behind the first of a source, which all do.
-const EVERY: u64 = 16;
+const EVERY: u64 = 32;
 /// The first records of a source: a short stream is seen whole.
 const FIRST: u64 = 1024;
 /// Features in a report.
@@ -43,7 +43,7 @@ impl Eye {
         is_sampled(lines, EVERY).then_some(EVERY as u32)
     }
 
-    /// Whether its keys are looked at.
+    /// Whether the keys of such a one are looked at: of some of the sample.
     pub(in crate::engine) fn walks(&self, lines: u64) -> bool {
         lines < FIRST || is_sampled(lines, schema::EVERY)
     }

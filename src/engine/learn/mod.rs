@@ -7,7 +7,7 @@ mod results;
 mod taught;
 mod tell;
 
-use super::insight::{Insight, InsightReport};
+use super::insight::{Insight, tell_metrics};
 use super::live::{Feed, Lesson};
 use super::team::{OpenAtEnd, Team};
 use super::work::{Entry, Work};
@@ -65,8 +65,6 @@ pub(super) struct Input {
 const TICK: Duration = Duration::from_millis(50);
 /// Labelled records of a network's life after which each of its tasks and fields must have occurred.
 const SEEN_AFTER: u64 = 1000;
-/// Keys that are labels of a metric.
-const MAX_LABELS: usize = 256;
 /// How often the insight is renewed: it is made on the learner's thread.
 const INSIGHT_EVERY: Duration = Duration::from_secs(1);
 
@@ -523,31 +521,4 @@ impl<'a> Stage<'a> {
 /// Tells of a row whether it counts among those of a batch.
 fn is_good(learner: &Learner, mode: Mode) -> impl Fn(&Work, usize) -> bool + '_ {
     move |work, row| learner.refused(work.encoded.records(), row, mode).is_none()
-}
-
-/// Tells the metrics what was seen.
-fn tell_metrics(metrics: &Metrics, report: &InsightReport) {
-    if let Some(collisions) = &report.collisions {
-        metrics.collisions(collisions.distinct_keys, collisions.rate);
-        for field in &collisions.fields {
-            metrics.field_collisions(&field.field, field.rate);
-        }
-        for table in &collisions.tables {
-            metrics.table_fill(&table.table, table.fill);
-        }
-    }
-    if let Some(schema) = &report.schema {
-        metrics.schema_keys(schema.keys.len());
-        let changes = schema.changes;
-        metrics.schema_changes([
-            ("new", changes.new),
-            ("vanished", changes.vanished),
-            ("type", changes.r#type),
-        ]);
-        let nulls = schema.keys.iter().filter_map(|key| {
-            let null = key.before.as_ref().or(key.now.as_ref())?.null;
-            (null > 0.0).then_some((key.key.as_str(), null))
-        });
-        metrics.null_ratios(nulls.take(MAX_LABELS));
-    }
 }
