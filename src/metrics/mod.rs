@@ -64,8 +64,10 @@
 
 mod figures;
 mod history;
+mod http;
 mod letters;
 mod names;
+mod seen;
 #[cfg(test)]
 mod tests;
 
@@ -76,7 +78,7 @@ use crate::sync::{Mutex, lock};
 use figures::Told;
 use history::{History, Sample};
 use letters::Letters;
-use names::{Late, Names, Timings};
+use names::{Late, Names};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -149,15 +151,9 @@ pub struct BatchCount {
     pub dropped_steps: u64,
 }
 
-/// Longest label value that comes from a stream, in bytes.
-const LABEL_BYTES: usize = 128;
-
 type Real = Gauge<f64, AtomicU64>;
 type Labelled<M> = Family<[(&'static str, &'static str); 1], M>;
-/// By a name from the configuration or the stream.
-type Named = Family<[(&'static str, String); 1], Real>;
 type Place = [(&'static str, String); 2];
-type Answered = [(&'static str, &'static str); 2];
 
 /// See the [module](self).
 #[derive(Clone)]
@@ -186,18 +182,8 @@ struct Inner {
     lag: Family<Place, Gauge>,
     rebalances: Labelled<Counter>,
     brokers_up: Late<Gauge>,
-    requests: Family<Answered, Counter>,
-    request_duration: Timings,
-    answered_records: Labelled<Counter>,
-    serving_generation: Late<Gauge>,
-    model_loads: Labelled<Counter>,
-    distinct_keys: Late<Gauge>,
-    collision_rate: Late<Real>,
-    field_collision_rate: Named,
-    table_fill: Named,
-    schema_keys: Late<Gauge>,
-    schema_changes: Labelled<Counter>,
-    null_ratio: Named,
+    http: http::Http,
+    seen: seen::Seen,
     /// What the age of a checkpoint counts from; none if the run saves nothing.
     aged_since: Mutex<Option<Instant>>,
     /// Somebody looks at what costs more than a count.
@@ -262,24 +248,8 @@ impl Metrics {
             ),
             rebalances: named.plain("rebalances", "What the group asked of this member"),
             brokers_up: named.late("brokers_up", "Brokers that the consumer has a connection to", None),
-            requests: named.plain("http_requests", "Requests answered by a server that has a model"),
-            request_duration: named.timings("http_request_duration", "How long requests took"),
-            answered_records: named.plain("http_records", "Good records of these requests"),
-            serving_generation: named.late("serving_generation", "The generation that answers", None),
-            model_loads: named.plain("model_loads", "Generations loaded, or not, to answer by"),
-            distinct_keys: named.late("distinct_keys", "Estimated number of different features", None),
-            collision_rate: named.late(
-                "collision_rate_all",
-                "Share of lookups of a row that another feature had first",
-                None,
-            ),
-            field_collision_rate: named.plain("collision_rate", "The same, by field"),
-            table_fill: named.plain("table_fill", "Share of a table's rows that a feature was looked up in"),
-            schema_keys: named.late("schema_keys", "Keys of the stream that are followed", None),
-            schema_changes: named
-                .plain("schema_changes", "Keys that came, vanished or hold another kind of value"),
-            null_ratio: named
-                .plain("schema_null_ratio", "Share of the records with this key where it is null"),
+            http: http::Http::new(&mut named),
+            seen: seen::Seen::new(&mut named),
             aged_since: Mutex::new(None),
             watched: AtomicBool::new(false),
             history: Mutex::default(),
@@ -414,70 +384,6 @@ impl Metrics {
         self.0.brokers_up.get().set(whole(count as u64));
     }
 
-    /// A request was answered. `path`: one of a few, `status`: of HTTP.
-    pub fn requested(&self, path: &'static str, status: u16, took: Duration) {
-        let class = match status {
-            500.. => "5xx",
-            400.. => "4xx",
-            300.. => "3xx",
-            _ => "2xx",
-        };
-        self.0.requests.get_or_create(&[("path", path), ("status", class)]).inc();
-        self.0.request_duration.get_or_create(&[("path", path)]).observe(took.as_secs_f64());
-    }
-
-    /// So many records of a request were good.
-    pub fn answered(&self, path: &'static str, records: u64) {
-        self.0.answered_records.get_or_create(&[("path", path)]).inc_by(records);
-    }
-
-    /// A generation was loaded to answer by, or could not be.
-    pub fn loaded(&self, generation: Option<u64>) {
-        let result = if generation.is_some() { "ok" } else { "failed" };
-        self.0.model_loads.get_or_create(&[("result", result)]).inc();
-        if let Some(generation) = generation {
-            self.0.serving_generation.get().set(whole(generation));
-        }
-    }
-
-    /// So many different features are estimated, and this share of all lookups found a row that another one had first.
-    pub fn collisions(&self, distinct_keys: u64, rate: f64) {
-        self.0.distinct_keys.get().set(whole(distinct_keys));
-        self.0.collision_rate.get().set(rate);
-    }
-
-    /// The same share of the lookups of one field; the caller bounds how many there are.
-    pub fn field_collisions(&self, field: &str, rate: f64) {
-        self.0.field_collision_rate.get_or_create(&[("field", label(field))]).set(rate);
-    }
-
-    /// This share of the rows of a table was looked up.
-    pub fn table_fill(&self, table: &str, fill: f64) {
-        self.0.table_fill.get_or_create(&[("table", label(table))]).set(fill);
-    }
-
-    /// So many keys of the stream are followed.
-    pub fn schema_keys(&self, count: usize) {
-        self.0.schema_keys.get().set(whole(count as u64));
-    }
-
-    /// So many changes there were over the model's life, by kind: `new`, `vanished`, `type`.
-    pub fn schema_changes(&self, changes: [(&'static str, u64); 3]) {
-        for (change, count) in changes {
-            let counter = self.0.schema_changes.get_or_create(&[("change", change)]);
-            counter.inc_by(count.saturating_sub(counter.get()));
-        }
-    }
-
-    /// This share of the records that have a key has `null` there, for each of `keys`; others are not there any more. The caller
-    /// bounds how many there are.
-    pub fn null_ratios<'k>(&self, keys: impl Iterator<Item = (&'k str, f64)>) {
-        self.0.null_ratio.clear();
-        for (key, ratio) in keys {
-            self.0.null_ratio.get_or_create(&[("key", label(key))]).set(ratio);
-        }
-    }
-
     /// Everything as it is now; its type is [`MEDIA_TYPE`].
     pub fn text(&self) -> String {
         if let Some(since) = *lock(&self.0.aged_since) {
@@ -496,14 +402,4 @@ fn whole(count: u64) -> i64 {
 
 fn unix_time() -> f64 {
     SystemTime::UNIX_EPOCH.elapsed().map_or(0.0, |time| time.as_secs_f64())
-}
-
-/// A name from a stream as a label: short, and nothing in it that ends a line.
-fn label(name: &str) -> String {
-    let mut bytes = 0;
-    let short = name.chars().take_while(|c| {
-        bytes += c.len_utf8();
-        bytes <= LABEL_BYTES
-    });
-    short.map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }

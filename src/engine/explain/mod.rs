@@ -89,6 +89,9 @@ pub struct Contribution {
 /// Predictions of some records, `[records][outputs]`.
 type Predictions = Vec<Vec<f64>>;
 
+/// The same without some features; none where what is left is no record.
+type Remaining = Vec<Option<Vec<f64>>>;
+
 /// How a record's predictions are laid out.
 struct Layout {
     tasks: Vec<Option<String>>,
@@ -197,10 +200,7 @@ struct Leaver<'a> {
 
 impl Leaver<'_> {
     /// Predictions without each of `events`; none where what is left is no record: values that only together are finite.
-    fn predict_without(
-        &mut self,
-        events: &[Option<usize>],
-    ) -> Result<(Vec<Option<Vec<f64>>>, Layout), RecordError> {
+    fn predict_without(&mut self, events: &[Option<usize>]) -> Result<(Remaining, Layout), RecordError> {
         self.encoded.clear();
         let mut there = Vec::with_capacity(events.len());
         for &event in events {
