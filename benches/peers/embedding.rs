@@ -165,74 +165,78 @@ impl Bench {
     /// Kernels and the memory's own limit in turn: the limit is the fastest of [`LIMITS`], over the rows alone and with the vectors
     /// that a kernel cannot do without: a gather writes one for each record, a scatter reads it.
     fn kernels<const DIM: usize>(&self, uses: &Uses, times: &mut Times) {
-        let Uses { name, slots, .. } = uses;
-        let mut flat = Flat::<DIM>::new(uses.rows(self.buckets, DIM), slots);
-        let features = Features { offsets: &uses.offsets, values: &uses.values };
-        let mut out = vec![0.0; (uses.offsets.len() - 1) * DIM];
-        let above = vec![1e-6; out.len()];
+        let mut flat = Flat::<DIM>::new(uses.rows(self.buckets, DIM), &uses.slots);
         let isas: Vec<Isa> = Isa::available().filter(|isa| uses.floats == 0 || *isa == Isa::best()).collect();
-        let (ours, limits) = (isas.len(), 2 * LIMITS.len());
-        let limit = |which: usize| {
-            let (ahead, far) = LIMITS[which % LIMITS.len()];
-            (ahead, far, which >= LIMITS.len())
-        };
         let mut keep = |kernel: &str, found: Vec<f64>| {
-            let fastest =
-                |from: usize| found[from..][..LIMITS.len()].iter().copied().fold(f64::INFINITY, f64::min);
-            let (rows, vectors) = (fastest(ours), fastest(ours + LIMITS.len()));
+            let limits = &found[isas.len()..];
+            let fastest = |limits: &[f64]| limits.iter().copied().fold(f64::INFINITY, f64::min);
+            let (rows, vectors) = (fastest(&limits[..LIMITS.len()]), fastest(&limits[LIMITS.len()..]));
             let isas = isas.iter().map(|isa| isa.name()).zip(found.iter().copied());
             let all = isas.chain([("memory", rows), ("memory+vectors", vectors)]);
-            times.extend(all.map(|(who, time)| (format!("{kernel} {DIM} {who} {name}"), time)));
+            times.extend(all.map(|(who, time)| (format!("{kernel} {DIM} {who} {}", uses.name), time)));
         };
-        let list = RowList::new(DIM, slots.iter().map(|slot| flat.row(*slot))).unwrap();
-        let found = self.in_turn(ours + limits, |which| match isas.get(which) {
-            Some(&isa) => assert!(gather_sum(isa, &list, features, &mut out)),
+        keep("gather_sum", self.gathers(uses, &flat, &isas));
+        keep("scatter_add", self.scatters(uses, &mut flat, &isas));
+    }
+
+    /// Times of each instruction set's kernel, then of the limits.
+    fn gathers<const DIM: usize>(&self, uses: &Uses, flat: &Flat<'_, DIM>, isas: &[Isa]) -> Vec<f64> {
+        let list = RowList::new(DIM, uses.slots.iter().map(|slot| flat.row(*slot))).unwrap();
+        let mut out = vec![0.0; (uses.offsets.len() - 1) * DIM];
+        self.in_turn(isas.len() + 2 * LIMITS.len(), |which| match isas.get(which) {
+            Some(&isa) => assert!(gather_sum(isa, &list, uses.features(), &mut out)),
             None => {
-                let (ahead, far, vectors) = limit(which - ours);
+                let (ahead, far, vectors) = limit(which - isas.len());
                 let (offsets, out) =
                     if vectors { (&uses.offsets[..], &mut out[..]) } else { (&[][..], &mut [][..]) };
                 black_box(Isa::best().run(
                     #[inline(always)]
-                    || {
-                        if far {
-                            flat.read_all::<true>(ahead, offsets, out)
-                        } else {
-                            flat.read_all::<false>(ahead, offsets, out)
-                        }
+                    || match far {
+                        true => flat.read_all::<true>(ahead, offsets, out),
+                        false => flat.read_all::<false>(ahead, offsets, out),
                     },
                 ));
             }
-        });
-        keep("gather_sum", found);
-        // Cells and plain floats cannot both be borrowed, so the list of addresses is made anew, outside the clock.
-        let mut found = vec![Vec::new(); ours + limits];
+        })
+    }
+
+    /// The same of a scatter. Cells and plain floats cannot both be borrowed, so the list of addresses is made anew, outside the clock.
+    fn scatters<const DIM: usize>(&self, uses: &Uses, flat: &mut Flat<'_, DIM>, isas: &[Isa]) -> Vec<f64> {
+        let above = vec![1e-6; (uses.offsets.len() - 1) * DIM];
+        let mut found = vec![Vec::new(); isas.len() + 2 * LIMITS.len()];
         for _ in 0..self.rounds + 3 {
             for (which, times) in found.iter_mut().enumerate() {
-                let time = match isas.get(which) {
-                    Some(&isa) => flat.scatter(isa, features, &above),
-                    None => {
-                        let (ahead, far, vectors) = limit(which - ours);
-                        let (offsets, above) =
-                            if vectors { (&uses.offsets[..], &above[..]) } else { (&[][..], &[][..]) };
-                        let start = Instant::now();
-                        black_box(Isa::best().run(
-                            #[inline(always)]
-                            || {
-                                if far {
-                                    flat.write_all::<true>(ahead, offsets, above)
-                                } else {
-                                    flat.write_all::<false>(ahead, offsets, above)
-                                }
-                            },
-                        ));
-                        milliseconds(start)
-                    }
-                };
-                times.push(time);
+                times.push(match isas.get(which) {
+                    Some(&isa) => flat.scatter(isa, uses.features(), &above),
+                    None => write_limit(uses, flat, &above, limit(which - isas.len())),
+                });
             }
         }
-        keep("scatter_add", found.into_iter().map(median).collect());
+        found.into_iter().map(median).collect()
     }
+}
+
+/// How far ahead, into which cache, and whether with the vectors.
+type Limit = (usize, bool, bool);
+
+fn limit(which: usize) -> Limit {
+    let (ahead, far) = LIMITS[which % LIMITS.len()];
+    (ahead, far, which >= LIMITS.len())
+}
+
+/// Time of the loop that reads and writes, in milliseconds.
+fn write_limit<const DIM: usize>(uses: &Uses, flat: &mut Flat<'_, DIM>, above: &[f32], limit: Limit) -> f64 {
+    let (ahead, far, vectors) = limit;
+    let (offsets, above) = if vectors { (&uses.offsets[..], above) } else { (&[][..], &[][..]) };
+    let start = Instant::now();
+    black_box(Isa::best().run(
+        #[inline(always)]
+        || match far {
+            true => flat.write_all::<true>(ahead, offsets, above),
+            false => flat.write_all::<false>(ahead, offsets, above),
+        },
+    ));
+    milliseconds(start)
 }
 
 fn milliseconds(start: Instant) -> f64 {
@@ -274,6 +278,10 @@ impl Uses {
             values: vec![1.0; features],
             floats,
         }
+    }
+
+    fn features(&self) -> Features<'_> {
+        Features { offsets: &self.offsets, values: &self.values }
     }
 
     fn rows(&self, buckets: u32, dim: usize) -> usize {
