@@ -54,7 +54,7 @@ pub struct RunFlags {
     #[cfg_attr(feature = "cli", arg(long, value_name = "FILE", help_heading = "Serve"))]
     pub tls_key: Option<PathBuf>,
     /// Watch who shares rows, how many features there are and how the keys of records change: on /metrics and in the model
-    /// [default: on if it is served or was on, else off]
+    /// [default: as the model had it, off for a new one]
     #[cfg_attr(feature = "cli", arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Output"))]
     pub insight: Option<bool>,
     /// Keep the names of so many features, those that come most often, for inspect --features; implies --insight

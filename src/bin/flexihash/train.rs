@@ -114,10 +114,9 @@ pub(crate) fn trace(model: &mut Model, run: &RunFlags) {
 
 /// Looks at the stream, if that is wanted, or was by whoever began the model.
 pub(crate) fn observe(model: &mut Model, run: &RunFlags) -> Result<(), CommandError> {
-    let is_seen = run.metrics_listen.is_some() || run.listen.is_some();
     match (run.insight, run.names) {
         (Some(false), _) => model.rest(),
-        (None, None) if !is_seen => {}
+        (None, None) => {}
         (_, names) => {
             let names = names.or_else(|| model.names_kept()).unwrap_or(0);
             model.observe(InsightOptions { names })?;

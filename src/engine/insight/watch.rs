@@ -132,8 +132,13 @@ impl Watch {
         if !self.is_on {
             return;
         }
-        self.take_strangers(&seen.features, entries);
-        self.take_sampled(&seen.features, entries);
+        // Record by record: else what comes first would depend on where batches end.
+        let mut from = entries.start;
+        while let Some(entry) = next_entry(&seen.features, from).filter(|entry| *entry < entries.end) {
+            self.take_strangers(&seen.features, &(entry..entry + 1));
+            self.take_sampled(&seen.features, &(entry..entry + 1));
+            from = entry + 1;
+        }
         self.schema.take(&seen.keys, entries, self.records);
         self.records += entries.len() as u64;
     }
@@ -328,6 +333,16 @@ fn name_of<'a>(declared: &'a [String], field: SightField<'a>) -> &'a [u8] {
         SightField::Declared(field) => declared.get(usize::from(field)).map_or(&[], String::as_bytes),
         SightField::Key(key) => key,
     }
+}
+
+/// The first record from `from` on of which something was seen.
+fn next_entry(sights: &Sights, from: usize) -> Option<usize> {
+    let behind = |entry: u32| (entry as usize) < from;
+    let stranger = sights.strangers.partition_point(|one| behind(one.entry));
+    let sampled = sights.sampled.partition_point(|one| behind(one.entry));
+    let stranger = sights.strangers.get(stranger).map(|one| one.entry as usize);
+    let sampled = sights.sampled.get(sampled).map(|one| one.entry as usize);
+    stranger.into_iter().chain(sampled).min()
 }
 
 /// Those of `count`, which ascend by entry, that belong to `entries`.
