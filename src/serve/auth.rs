@@ -1,12 +1,13 @@
 //! Who may ask.
 //!
-//! With a token every request but the probes' must bring it (`Authorization: Bearer …`). Without one, everybody who reaches the address
+//! With a token every request but the probes' and those for the page's own files must bring it (`Authorization: Bearer …`). Without one, everybody who reaches the address
 //! may ask, but a browser may not for the pages of others: a request with a body whose `Origin` is not this server is refused, else any web
 //! site could have records learned by a model on its visitor's own machine. A site may also give its own name the address of that machine, and
 //! then is of one origin with the server; so one on loopback without a token knows no other names than addresses and `localhost`.
 
 use super::ServeError;
 use super::api::failure;
+use super::page;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
@@ -49,8 +50,10 @@ impl Token {
 
 /// Lets a request pass, or says why not.
 pub(super) async fn check(State(token): State<Option<Token>>, request: Request, next: Next) -> Response {
-    let is_probe = matches!(request.uri().path(), "/healthz" | "/readyz");
-    if !is_probe && token.is_some_and(|token| !token.fits(request.headers())) {
+    let path = request.uri().path();
+    // The page's own files hold nothing of the run, and a browser must get as far as to ask for the token.
+    let is_open = matches!(path, "/healthz" | "/readyz") || page::is_file(path);
+    if !is_open && token.is_some_and(|token| !token.fits(request.headers())) {
         let why = "expected the header Authorization: Bearer TOKEN";
         return ([(header::WWW_AUTHENTICATE, "Bearer")], failure(StatusCode::UNAUTHORIZED, why))
             .into_response();

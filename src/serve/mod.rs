@@ -227,7 +227,6 @@ fn router(shared: Shared, options: ServerOptions) -> Router {
         explain: options.service.is_some(),
         insight: options.insight.is_some(),
     };
-    // They hold nothing of the run, so that a browser gets as far as to ask for the token.
     let files = page::files(offers);
     let router = Router::new()
         .merge(page::data(shared.metrics.clone(), shared.is_private))
@@ -238,9 +237,9 @@ fn router(shared: Shared, options: ServerOptions) -> Router {
         .with_state(shared);
     let Some(service) = options.service else { return named(router.merge(files)) };
     let router = router
+        .merge(files)
         .merge(api::router(service, metrics_of.clone()))
-        .layer(middleware::from_fn_with_state(options.token, auth::check))
-        .merge(files);
+        .layer(middleware::from_fn_with_state(options.token, auth::check));
     named(router).layer(middleware::from_fn_with_state(metrics_of, metered))
 }
 

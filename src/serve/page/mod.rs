@@ -34,6 +34,9 @@ const FILES: [(&str, &str, &[u8]); 7] = [
     ("/page/uplot.css", STYLE, include_bytes!("vendor/uPlot-1.6.32.min.css")),
 ];
 
+/// Where the page finds what it may ask for.
+const OFFERS: &str = "/page/offers.json";
+
 /// What a server answers beside the metrics: the page asks for nothing else.
 #[derive(Debug, Clone, Copy, Default, serde::Serialize)]
 pub(super) struct Offers {
@@ -55,7 +58,12 @@ pub(super) fn files<S: Clone + Send + Sync + 'static>(offers: Offers) -> Router<
     }
     let offers = serde_json::to_string(&offers).unwrap_or_default();
     let answer = async move || ([(header::CONTENT_TYPE, JSON)], offers.clone());
-    router.route("/page/offers.json", get(answer)).layer(map_response(guard))
+    router.route(OFFERS, get(answer)).layer(map_response(guard))
+}
+
+/// Whether the page itself is at `path`.
+pub(super) fn is_file(path: &str) -> bool {
+    path == OFFERS || FILES.iter().any(|(file, ..)| *file == path)
 }
 
 /// What the page asks for beside the metrics. `records`: bad records are shown, not only why they are bad.
