@@ -15,7 +15,7 @@ use flexihash::record::{Fetch, Position, Positions, RecordBatch, Source, SourceE
 use flexihash::serve::{Server, ServerOptions};
 use flexihash::{Engine, HashKey, Model, ModelFlags};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use rustix::thread::{CpuSet, sched_setaffinity};
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -27,12 +27,11 @@ const RECORDS: usize = 10;
 /// Of the pipeline, and of the server.
 const CORES: [usize; 2] = [0, 1];
 
-/// This thread, and those that it starts, on one core.
+/// This thread, and those that it starts, on one core: also if it was on another before.
 fn pin(core: usize) {
-    let all = sched_getaffinity(None).unwrap();
     let mut one = CpuSet::new();
     one.set(core);
-    if all.is_set(core) && sched_setaffinity(None, &one).is_err() {
+    if sched_setaffinity(None, &one).is_err() {
         println!("core {core} cannot be had: not pinned");
     }
 }
