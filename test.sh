@@ -100,7 +100,7 @@ if nvidia-smi -L >/dev/null 2>&1; then
 else
     say "CUDA: no device here, tests/cuda_device is not run (benches/cuda.sh takes it to a machine that has one)"
 fi
-step "benchmarks, each once" cargo test --locked --bench '*'
+step "benchmarks, each once" cargo test --locked --benches
 for path in examples/*.rs; do
     name=$(basename "$path" .rs)
     step "example $name" example "$name"

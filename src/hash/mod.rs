@@ -29,6 +29,8 @@ use crate::batch::{Batch, FeatureKind, MAX_BUCKETS, Slot, packed, slot_of};
 use crate::example::{ExampleSink, FeatureError, RecordSink};
 use crate::kernel::Isa;
 use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::io::Write as _;
 
 /// Which hash turns a feature into a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -322,7 +324,7 @@ impl<'a> Encoder<'a> {
         self.scratch.path.truncate(end);
     }
 
-    fn push_id(&mut self, id: &str, hash: impl Fn(&FeatureHasher, u32) -> Hashed) {
+    fn push_id(&mut self, id: impl fmt::Display, hash: impl Fn(&FeatureHasher, u32) -> Hashed) {
         for index in 0..self.hasher.options.hashes {
             let hashed = hash(self.hasher, index);
             self.batch.push_feature(hashed.slot, hashed.sign, FeatureKind::Category);
@@ -331,9 +333,11 @@ impl<'a> Encoder<'a> {
         if let Some(probe) = probe {
             let hasher = self.hasher;
             let end = path.len();
-            path.extend([b"=", id.as_bytes()].into_iter().flatten());
-            let rows = (0..hasher.options.hashes)
-                .map(|index| (bits_of(id.as_bytes(), index), hash(hasher, index).slot.0));
+            // Writing to a vector does not fail.
+            let _ = write!(path, "={id}");
+            let id = &path[end + 1..];
+            let rows =
+                (0..hasher.options.hashes).map(|index| (bits_of(id, index), hash(hasher, index).slot.0));
             probe.look_alone(Form::Text, path, rows);
             path.truncate(end);
         }
@@ -441,7 +445,7 @@ impl ExampleSink for Encoder<'_> {
                 let id = value.to_string();
                 self.push_id(&id, |hasher, index| hasher.murmur_id(&id, index));
             }
-            HashKind::Modulo => self.push_id(&value.to_string(), |hasher, _| hasher.modulo_id(value)),
+            HashKind::Modulo => self.push_id(value, |hasher, _| hasher.modulo_id(value)),
             HashKind::Siphash | HashKind::Sklearn if as_number != 0.0 => return self.number(as_number),
             HashKind::Siphash | HashKind::Sklearn => {}
         }

@@ -12,7 +12,7 @@ use crate::batch::Batch;
 use crate::model::Loss;
 use std::ops::Range;
 
-/// See the [module](self). For one thread at a time; [`Viewer::again`] makes another.
+/// Predicts beside a learner that goes on learning. For one thread at a time; [`Viewer::again`] makes another.
 #[derive(Debug)]
 pub struct Viewer(Learner);
 

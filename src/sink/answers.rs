@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// See the [module](self).
+/// Answers to records that somebody asked about: one JSON object each, in their order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Answers {
     /// One line an answer.

@@ -103,7 +103,8 @@ impl Scale {
         let power = 10f64.powi(least.log10().floor() as i32);
         let step = [1.0, 2.0, 5.0, 10.0].map(|factor| factor * power).into_iter().find(|step| *step >= least);
         let step = step.unwrap_or(10.0 * power);
-        let (first, last) = ((low / step).ceil() as i64, (high / step).floor() as i64);
+        // Ends that are ticks themselves are in, though the quotient was rounded.
+        let (first, last) = ((low / step - 1e-9).ceil() as i64, (high / step + 1e-9).floor() as i64);
         let ticks = (first..=last.min(first + 12)).map(|tick| {
             let value = tick as f64 * step;
             (value, round(value, step))

@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-/// Everything; see the [module](self).
+/// Everything that is seen of a stream and a model beside its losses, as `GET /insight` answers it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct InsightReport {
     /// Records looked at over the model's life, good and bad, of first passes.

@@ -103,7 +103,7 @@ struct Shared {
     waiting: Arc<AtomicUsize>,
 }
 
-/// See the [module](self).
+/// A model that answers while it learns, or until its next generation has been loaded: a handle that threads share.
 #[derive(Debug, Clone)]
 pub struct Live(Arc<Shared>);
 
