@@ -8,15 +8,14 @@
 
 mod endless;
 
-use endless::size;
+use endless::{Memory, flights, size};
 use flexihash::engine::{EngineOptions, Live, Outputs};
 use flexihash::metrics::Metrics;
-use flexihash::record::{Fetch, Position, Positions, RecordBatch, Source, SourceError};
 use flexihash::serve::{Server, ServerOptions};
 use flexihash::{Engine, HashKey, Model, ModelFlags};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::thread::{CpuSet, sched_setaffinity};
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,35 +32,6 @@ fn pin(core: usize) {
     one.set(core);
     if sched_setaffinity(None, &one).is_err() {
         println!("core {core} cannot be had: not pinned");
-    }
-}
-
-fn flights(count: usize) -> Vec<Vec<u8>> {
-    let file = std::fs::File::open("fixtures/flights.jsonl.zst").unwrap();
-    let lines = BufReader::new(zstd::stream::read::Decoder::new(file).unwrap()).split(b'\n');
-    lines.take(count).map(Result::unwrap).collect()
-}
-
-/// Records from memory, round and round.
-struct Memory {
-    lines: Arc<[Vec<u8>]>,
-    left: usize,
-    at: usize,
-}
-
-impl Source for Memory {
-    fn resume(&mut self, _: &Positions) -> Result<(), SourceError> {
-        Ok(())
-    }
-
-    fn fetch(&mut self, batch: &mut RecordBatch) -> Result<Fetch, SourceError> {
-        batch.reset(&"memory".into(), 0, Position::default());
-        while self.left > 0 && batch.byte_len() < 64 << 10 {
-            let line = &self.lines[self.at % self.lines.len()];
-            batch.push(line, line.len() as u64, Position::default(), Position::default());
-            (self.at, self.left) = (self.at + 1, self.left - 1);
-        }
-        Ok(if batch.is_empty() { Fetch::End } else { Fetch::Records })
     }
 }
 
@@ -144,7 +114,7 @@ fn ask(address: &str, requests: &[Vec<u8>], rate: f64, ended: &AtomicBool) -> Ve
 fn run(model: Model, lines: &Arc<[Vec<u8>]>, count: usize, rate: Option<f64>) -> (Model, f64, Vec<f64>) {
     let stop = Arc::new(AtomicBool::new(false));
     let mut engine = Engine::new(model, EngineOptions::default(), Outputs::default(), None);
-    let source = Box::new(Memory { lines: Arc::clone(lines), left: count, at: 0 });
+    let source = Box::new(Memory::new(lines, count));
     let Some(rate) = rate else {
         let began = Instant::now();
         let finished = engine.run(source, &stop, &mut ()).unwrap();
@@ -183,7 +153,7 @@ fn main() {
     let rounds = size("SERVE_ROUNDS", 1, 7);
     let count = size("SERVE_RECORDS", 40_000, 1_000_000) as usize;
     let rate = size("SERVE_RATE", 500, 5000) as f64;
-    let lines: Arc<[Vec<u8>]> = flights(size("SERVE_LINES", 5000, 300_000) as usize).into();
+    let lines = flights(size("SERVE_LINES", 5000, 300_000) as usize);
     let flags = ModelFlags { buckets: Some(1 << 20), ..ModelFlags::default() };
     pin(CORES[0]);
     let model = Model::new(&flags, &HashKey::default()).unwrap();

@@ -1,8 +1,9 @@
-//! A stream without end: every record has keys that never came before. Made in memory, by number, so that no disk is measured.
+//! Streams from memory, so that no disk is measured: one without end, whose every record has keys that never came before, and the
+//! flights, round and round.
 #![allow(dead_code, reason = "each bench uses its part")]
 
 use flexihash::record::{Fetch, Position, Positions, RecordBatch, Source, SourceError};
-use std::io::Write as _;
+use std::io::{BufRead, BufReader, Write as _};
 use std::sync::{Arc, LazyLock};
 
 static NAME: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from("endless"));
@@ -57,6 +58,44 @@ impl Source for Endless {
             self.at = after;
         }
         Ok(Fetch::Records)
+    }
+}
+
+/// The first `count` records of the flights stream.
+pub(crate) fn flights(count: usize) -> Arc<[Vec<u8>]> {
+    let file = std::fs::File::open("fixtures/flights.jsonl.zst").unwrap();
+    let lines = BufReader::new(zstd::stream::read::Decoder::new(file).unwrap()).split(b'\n');
+    lines.take(count).map(Result::unwrap).collect()
+}
+
+/// Records from memory, round and round.
+pub(crate) struct Memory {
+    lines: Arc<[Vec<u8>]>,
+    count: usize,
+    at: usize,
+}
+
+impl Memory {
+    /// `count` records.
+    pub(crate) fn new(lines: &Arc<[Vec<u8>]>, count: usize) -> Self {
+        Self { lines: Arc::clone(lines), count, at: 0 }
+    }
+}
+
+impl Source for Memory {
+    fn resume(&mut self, _: &Positions) -> Result<(), SourceError> {
+        Ok(())
+    }
+
+    fn fetch(&mut self, batch: &mut RecordBatch) -> Result<Fetch, SourceError> {
+        let position = |at: usize| Position { lines: at as u64, offset: at as u64 };
+        batch.reset(&"memory".into(), 0, position(self.at));
+        while self.at < self.count && batch.byte_len() < BATCH_BYTES {
+            let line = &self.lines[self.at % self.lines.len()];
+            batch.push(line, line.len() as u64, position(self.at), position(self.at + 1));
+            self.at += 1;
+        }
+        Ok(if batch.is_empty() { Fetch::End } else { Fetch::Records })
     }
 }
 

@@ -237,7 +237,9 @@ impl<'a> Encoder<'a> {
     /// Finishes the example: it is now a row of the batch. On an error the batch is as it was before the example.
     pub fn finish(mut self) -> Result<(), FeatureError> {
         self.hash_waiting();
-        self.batch.finish_row()
+        let finished = self.batch.finish_row();
+        self.clear_waiting();
+        finished
     }
 
     /// Whether the example has been told its id.
@@ -264,6 +266,7 @@ impl<'a> Encoder<'a> {
         }
         if self.scratch.features.is_full() {
             self.hash_waiting();
+            self.clear_waiting();
         }
         let at = self.scratch.features.len();
         let waits = push(&mut self.scratch.features, &self.scratch.path);
@@ -277,7 +280,7 @@ impl<'a> Encoder<'a> {
         true
     }
 
-    /// Hashes the features that wait.
+    /// Hashes the features that wait: [`Encoder::clear_waiting`] comes next.
     #[inline(never)]
     fn hash_waiting(&mut self) {
         let EncoderScratch { features, values, kinds, probe, .. } = &mut *self.scratch;
@@ -294,8 +297,20 @@ impl<'a> Encoder<'a> {
                 self.batch.push_features(&all, features.len());
             });
             if let Some(probe) = probe {
-                probe.look(self.hasher, index, (&hashes, all.map(|packed| slot_of(packed).0)), features);
+                isa.run(
+                    #[inline(always)]
+                    || probe.note(index, &hashes, all.map(|packed| slot_of(packed).0)),
+                );
             }
+        }
+    }
+
+    /// Lets go of the features that were hashed.
+    #[inline]
+    fn clear_waiting(&mut self) {
+        let EncoderScratch { features, probe, .. } = &mut *self.scratch;
+        if let Some(probe) = probe {
+            probe.look(self.hasher, features);
         }
         features.clear();
     }

@@ -218,8 +218,21 @@ pub struct Probe {
     field: Option<u16>,
     entry: u32,
     weight: Option<u32>,
+    noted: Vec<Noted>,
     sights: Sights,
     mark: Mark,
+}
+
+/// Features that are looked at together.
+const WAITING: usize = EncodedFeatures::CAPACITY;
+
+/// Features whose rows' owners are on their way here.
+#[derive(Debug, Clone)]
+struct Noted {
+    index: u32,
+    /// What the owners are if each row is its feature's own; of no meaning behind the last feature.
+    marks: [u8; WAITING],
+    slots: [u32; WAITING],
 }
 
 /// A feature by itself.
@@ -235,8 +248,8 @@ impl Probe {
     /// A probe for `table`, whose rows' owners these are. `field`: the declared field; none, and the key right below the features
     /// is the field.
     pub fn new(owners: Arc<Owners>, table: u16, field: Option<u16>) -> Self {
-        let (sights, mark) = (Sights::default(), Mark::default());
-        Self { owners, table, field, entry: 0, weight: None, sights, mark }
+        let (noted, sights, mark) = (Vec::new(), Sights::default(), Mark::default());
+        Self { owners, table, field, entry: 0, weight: None, noted, sights, mark }
     }
 
     /// Record number `entry` of a batch begins. `weight`: it belongs to the sample, and stands for so many.
@@ -255,26 +268,27 @@ impl Probe {
         &mut self.sights
     }
 
-    /// Looks at the features that wait, which hash function `index` gave these hashes.
+    /// Notes the features that wait, to which hash function `index` gave these hashes and rows, and begins to fetch the rows' owners.
+    #[inline(always)]
+    pub(super) fn note(&mut self, index: u32, hashes: &[u64; WAITING], slots: [u32; WAITING]) {
+        slots.iter().for_each(|&slot| self.owners.prefetch(slot));
+        self.noted.push(Noted { index, marks: hashes.map(fingerprint), slots });
+    }
+
+    /// Looks at the features that were noted: best some time later, for owners seldom are where the processor has them at once.
     #[inline]
-    pub(super) fn look(
-        &mut self,
-        hasher: &FeatureHasher,
-        index: u32,
-        (hashes, slots): (&[u64; EncodedFeatures::CAPACITY], [u32; EncodedFeatures::CAPACITY]),
-        features: &EncodedFeatures,
-    ) {
-        // All of them, whether they are there or not: so the loads wait for each other in nothing.
-        let owners = slots.map(|slot| self.owners.get(slot));
-        let mut strangers = 0_u32;
-        for (at, (&hash, owner)) in hashes.iter().zip(owners).enumerate() {
-            strangers |= u32::from(owner != fingerprint(hash)) << at;
+    pub(super) fn look(&mut self, hasher: &FeatureHasher, features: &EncodedFeatures) {
+        let there = u128::MAX.checked_shr(8 * (WAITING - features.len()) as u32).unwrap_or(0);
+        for at in 0..self.noted.len() {
+            let Some(Noted { index, marks, slots }) = self.noted.get(at) else { break };
+            let owners = slots.map(|slot| self.owners.get(slot));
+            let strange = (u128::from_le_bytes(owners) ^ u128::from_le_bytes(*marks)) & there;
+            let is_sampled = self.weight.is_some() && *index == 0;
+            if strange != 0 || is_sampled {
+                self.tell(hasher, *index, features, strange.to_le_bytes());
+            }
         }
-        strangers &= (1 << features.len()) - 1;
-        let is_sampled = self.weight.is_some() && index == 0;
-        if strangers != 0 || is_sampled {
-            self.tell(hasher, index, (hashes, features), strangers);
-        }
+        self.noted.clear();
     }
 
     #[cold]
@@ -283,12 +297,13 @@ impl Probe {
         &mut self,
         hasher: &FeatureHasher,
         index: u32,
-        (hashes, features): (&[u64; EncodedFeatures::CAPACITY], &EncodedFeatures),
-        strangers: u32,
+        features: &EncodedFeatures,
+        strange: [u8; WAITING],
     ) {
-        for (at, &hash) in hashes.iter().enumerate().take(features.len()) {
-            let feature = Lone { hash, message: features.message(at) };
-            if strangers >> at & 1 == 1 {
+        let Some(hashes) = features.hashes(hasher, index) else { return };
+        for (at, (&hash, strange)) in hashes.iter().zip(strange).enumerate().take(features.len()) {
+            if strange != 0 {
+                let feature = Lone { hash, message: features.message(at) };
                 self.stranger(Form::Native, index, hasher.place(hash).slot.0, feature);
             }
         }

@@ -94,9 +94,9 @@ fn states_that_are_none_are_refused() {
     assert!(Distinct::restore(&[0; 17]).is_none());
     assert!(Distinct::restore(&[60; 4096]).is_none());
     let kept = |key, count| Kept { key, count, error: 0, turn: key, value: () };
-    assert!(Heavy::restore(1, 2, vec![kept(1, 1), kept(2, 1)]).is_none(), "more than its limit");
-    assert!(Heavy::restore(3, 2, vec![kept(1, 1), kept(1, 1)]).is_none(), "twice the same");
-    assert!(Heavy::restore(3, 2, vec![kept(1, 5), kept(2, 1)]).is_none(), "no heap");
+    assert!(Heavy::restore(1, 3, vec![kept(1, 1), kept(2, 1)]).is_none(), "more than its limit");
+    assert!(Heavy::restore(3, 3, vec![kept(1, 1), kept(1, 1)]).is_none(), "twice the same");
+    assert!(Heavy::restore(3, 2, vec![kept(1, 5), kept(2, 1)]).is_none(), "of a turn that is still to come");
 }
 
 #[test]

@@ -17,9 +17,9 @@ use std::fmt;
 use std::ops::Range;
 
 /// One record in so many is walked, behind the first of a source, which all are.
-pub(super) const EVERY: u64 = 64;
-/// Sampled records of a window: with one in 64, 16,384 records.
-const WINDOW: u64 = 256;
+pub(super) const EVERY: u64 = 128;
+/// Sampled records of a window: with one in 128, 16,384 records.
+const WINDOW: u64 = 128;
 /// A key that this many of them had is missed when none has it: by chance that is below 10⁻⁷.
 const COMMON: u64 = 16;
 /// Keys that are followed, in all and right below one other.

@@ -12,7 +12,7 @@ use super::report::{
 use super::schema::{self, KeySights, Schema};
 use crate::batch::MAX_BUCKETS;
 use crate::collision::displaced;
-use crate::hash::{Form, SightField, Sights};
+use crate::hash::{Form, Sampled, SightField, Sights, Stranger};
 use crate::learner::Learner;
 use crate::sketch::{Distinct, Owners, fingerprint, is_sampled};
 use crate::table::{Table, TableError};
@@ -20,9 +20,10 @@ use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// One record in so many tells all its features, behind the first of a source, which all do.
-const EVERY: u64 = 32;
-/// The first records of a source: a short stream is seen whole.
+/// One record in so many tells all its features up to a record of its source: a short stream is seen whole, and from one that
+/// goes on ever less of it says nothing new.
+const SAMPLE: [(u64, u64); 3] = [(FIRST, 1), (1 << 16, 32), (u64::MAX, 128)];
+/// The first records of a source, all of which are looked at in every way.
 const FIRST: u64 = 1024;
 /// Features in a report.
 const TOP: usize = 50;
@@ -37,10 +38,8 @@ pub(in crate::engine) struct Eye {
 impl Eye {
     /// For how many records one stands that begins behind `lines` others of its source; none if it is not of the sample.
     pub(in crate::engine) fn weight(&self, lines: u64) -> Option<u32> {
-        if lines < FIRST {
-            return Some(1);
-        }
-        is_sampled(lines, EVERY).then_some(EVERY as u32)
+        let (_, every) = SAMPLE.into_iter().find(|(up_to, _)| lines < *up_to)?;
+        is_sampled(lines, every).then_some(every as u32)
     }
 
     /// Whether the keys of such a one are looked at: of some of the sample.
@@ -132,52 +131,51 @@ impl Watch {
         if !self.is_on {
             return;
         }
+        let Sights { strangers, sampled, .. } = &seen.features;
+        let mut strangers = within(strangers, entries, |one| one.entry).iter().peekable();
+        let mut sampled = within(sampled, entries, |one| one.entry).iter().peekable();
         // Record by record: else what comes first would depend on where batches end.
-        let mut from = entries.start;
-        while let Some(entry) = next_entry(&seen.features, from).filter(|entry| *entry < entries.end) {
-            self.take_strangers(&seen.features, &(entry..entry + 1));
-            self.take_sampled(&seen.features, &(entry..entry + 1));
-            from = entry + 1;
+        let next = |strangers: Option<&&Stranger>, sampled: Option<&&Sampled>| {
+            strangers.map(|one| one.entry).into_iter().chain(sampled.map(|one| one.entry)).min()
+        };
+        while let Some(entry) = next(strangers.peek(), sampled.peek()) {
+            while let Some(one) = strangers.next_if(|one| one.entry == entry) {
+                self.take_stranger(&seen.features, one);
+            }
+            while let Some(one) = sampled.next_if(|one| one.entry == entry) {
+                self.take_sampled(&seen.features, one);
+            }
         }
         self.schema.take(&seen.keys, entries, self.records);
         self.records += entries.len() as u64;
     }
 
-    fn take_strangers(&mut self, sights: &Sights, entries: &Range<usize>) {
-        let strangers = &sights.strangers;
-        let span = span(strangers.len(), entries, |at| strangers.get(at).map_or(0, |one| one.entry));
-        for stranger in strangers.get(span).unwrap_or_default() {
-            let Some(table) = self.tables.get_mut(usize::from(stranger.table)) else { continue };
-            let (mark, owner) = (fingerprint(stranger.hash), table.owners.get(stranger.slot));
-            if owner == mark {
-                continue; // it became the owner since it was seen
-            }
-            if stranger.index == 0 {
-                self.distinct.add(salted(stranger.hash, stranger.table));
-            }
-            if owner == 0 {
-                table.claim(stranger.slot, mark);
-                continue;
-            }
-            let field = name_of(&self.declared, sights.field_of(stranger));
-            self.fields.of(field).strange += 1;
+    fn take_stranger(&mut self, sights: &Sights, stranger: &Stranger) {
+        let Some(table) = self.tables.get_mut(usize::from(stranger.table)) else { return };
+        let (mark, owner) = (fingerprint(stranger.hash), table.owners.get(stranger.slot));
+        if owner == mark {
+            return; // it became the owner since it was seen
         }
+        if stranger.index == 0 {
+            self.distinct.add(salted(stranger.hash, stranger.table));
+        }
+        if owner == 0 {
+            return table.claim(stranger.slot, mark);
+        }
+        let field = name_of(&self.declared, sights.field_of(stranger));
+        self.fields.of(field).strange += 1;
     }
 
-    fn take_sampled(&mut self, sights: &Sights, entries: &Range<usize>) {
-        let sampled = &sights.sampled;
-        let span = span(sampled.len(), entries, |at| sampled.get(at).map_or(0, |one| one.entry));
-        for one in sampled.get(span).unwrap_or_default() {
-            let (field, slots) = (sights.field_of_sampled(one), sights.slots(one));
-            let field = name_of(&self.declared, field);
-            self.fields.of(field).lookups += u64::from(one.weight) * slots.len() as u64;
-            if let Some(names) = &mut self.names {
-                let key = salted(one.hash, one.table);
-                names.add(key, u64::from(one.weight), (one.table, slots), || match sights.form_of(one) {
-                    Form::Id => format!("{}={}", String::from_utf8_lossy(field), sights.name(one)),
-                    Form::Native | Form::Text => sights.name(one),
-                });
-            }
+    fn take_sampled(&mut self, sights: &Sights, one: &Sampled) {
+        let (field, slots) = (sights.field_of_sampled(one), sights.slots(one));
+        let field = name_of(&self.declared, field);
+        self.fields.of(field).lookups += u64::from(one.weight) * slots.len() as u64;
+        if let Some(names) = &mut self.names {
+            let key = salted(one.hash, one.table);
+            names.add(key, u64::from(one.weight), (one.table, slots), || match sights.form_of(one) {
+                Form::Id => format!("{}={}", String::from_utf8_lossy(field), sights.name(one)),
+                Form::Native | Form::Text => sights.name(one),
+            });
         }
     }
 
@@ -335,25 +333,8 @@ fn name_of<'a>(declared: &'a [String], field: SightField<'a>) -> &'a [u8] {
     }
 }
 
-/// The first record from `from` on of which something was seen.
-fn next_entry(sights: &Sights, from: usize) -> Option<usize> {
-    let behind = |entry: u32| (entry as usize) < from;
-    let stranger = sights.strangers.partition_point(|one| behind(one.entry));
-    let sampled = sights.sampled.partition_point(|one| behind(one.entry));
-    let stranger = sights.strangers.get(stranger).map(|one| one.entry as usize);
-    let sampled = sights.sampled.get(sampled).map(|one| one.entry as usize);
-    stranger.into_iter().chain(sampled).min()
-}
-
-/// Those of `count`, which ascend by entry, that belong to `entries`.
-fn span(count: usize, entries: &Range<usize>, entry: impl Fn(usize) -> u32) -> Range<usize> {
-    let below = |limit: usize| {
-        let (mut from, mut to) = (0, count);
-        while from < to {
-            let middle = from.midpoint(to);
-            if (entry(middle) as usize) < limit { from = middle + 1 } else { to = middle }
-        }
-        from
-    };
-    below(entries.start)..below(entries.end)
+/// Those of `all`, which ascend by entry, that belong to `entries`.
+fn within<'a, T>(all: &'a [T], entries: &Range<usize>, entry: impl Fn(&T) -> u32) -> &'a [T] {
+    let below = |limit: usize| all.partition_point(|one| (entry(one) as usize) < limit);
+    all.get(below(entries.start)..below(entries.end)).unwrap_or_default()
 }

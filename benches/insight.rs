@@ -1,0 +1,59 @@
+//! Question: what does looking cost (`--insight`, and `--names`)? Data: the flights stream from memory, six times over, learned by a new
+//! model as `train` does, without and with each kind of looking in turn, the order changing from round to round. Asserted: what is learned
+//! is the same, and every record was looked at. Printed: seconds of each, and the median, over the rounds (`INSIGHT_ROUNDS`), of what it
+//! costs more than not looking in the same round, with its quartiles.
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, reason = "a bench")]
+
+mod endless;
+
+use endless::{Memory, flights, size};
+use flexihash::engine::{EngineOptions, Insight, InsightOptions, Outputs};
+use flexihash::{Engine, HashKey, Model, ModelFlags};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+/// What is looked at: nothing, all but names, names too.
+const LOOKS: [(&str, Option<usize>); 3] =
+    [("none", None), ("--insight", Some(0)), ("--names 2000", Some(2000))];
+
+/// Learns `count` records; returns how long it took, and the loss in bits.
+fn learn(lines: &Arc<[Vec<u8>]>, count: usize, names: Option<usize>) -> (f64, u64) {
+    let flags = ModelFlags { buckets: Some(1 << 20), ..ModelFlags::default() };
+    let mut model = Model::new(&flags, &HashKey::default()).unwrap();
+    names.iter().for_each(|&names| model.observe(InsightOptions { names }).unwrap());
+    let insight = Insight::new();
+    let mut engine = Engine::new(model, EngineOptions::default(), Outputs::default(), None);
+    engine = engine.with_insight(&insight);
+    let source = Box::new(Memory::new(lines, count));
+    let began = Instant::now();
+    let finished = engine.run(source, &Arc::new(AtomicBool::new(false)), &mut ()).unwrap();
+    let seconds = began.elapsed().as_secs_f64();
+    let looked = if names.is_some() { count as u64 } else { 0 };
+    assert_eq!(insight.report().records, looked);
+    (seconds, finished.model.learner().reports().next().unwrap().0.figures.loss.to_bits())
+}
+
+fn main() {
+    let rounds = size("INSIGHT_ROUNDS", 1, 11) as usize;
+    let lines = flights(327_346);
+    let count = size("INSIGHT_RECORDS", 5000, 2_000_000) as usize;
+    let mut costs = [const { Vec::new() }; LOOKS.len()];
+    for round in 0..rounds {
+        let mut seen = [(0.0, 0); LOOKS.len()];
+        for place in 0..LOOKS.len() {
+            let look = (round + place) % LOOKS.len();
+            seen[look] = learn(&lines, count, LOOKS[look].1);
+        }
+        for (look, (seconds, loss)) in seen.iter().enumerate() {
+            assert_eq!(*loss, seen[0].1, "{}: something else was learned", LOOKS[look].0);
+            costs[look].push(seconds / seen[0].0 - 1.0);
+        }
+        println!("{}", seen.map(|(seconds, _)| format!("{seconds:.4} s")).join("  "));
+    }
+    for ((name, _), costs) in LOOKS.iter().zip(&mut costs).skip(1) {
+        costs.sort_by(f64::total_cmp);
+        let at = |q: f64| 100.0 * costs[((costs.len() - 1) as f64 * q) as usize];
+        println!("{name}: {:+.1} % ({:+.1} to {:+.1})", at(0.5), at(0.25), at(0.75));
+    }
+}
