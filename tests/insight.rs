@@ -256,7 +256,7 @@ fn an_upstream_break_is_seen_soon() {
         (Change::New, "features.new", 1000),
         (Change::New, "features.new.deep", 1000),
         (Change::Type, "features.price", 1000),
-        (Change::Vanished, "features.old", 2 * 64 * schema.window + 2000),
+        (Change::Vanished, "features.old", 2 * 128 * schema.window + 2000),
     ] {
         let at = event(&schema, change, key);
         assert!((BREAK..BREAK + within).contains(&at), "{key}: {at}");
