@@ -96,6 +96,14 @@ struct Stored {
     learner: LearnerState,
     skipped: u64,
     seconds: f64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    taught: u64,
+}
+
+/// What few models have counted stands in few manifests.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// A model as a whole: options, hash key, parser, learner and place in the input. Feed it records one at a time, save it,
@@ -107,6 +115,8 @@ pub struct Model {
     learner: Learner,
     skipped: u64,
     seconds: f64,
+    /// Records that came beside its input, good and bad.
+    taught: u64,
     positions: Positions,
     scratch: ReaderScratch,
     encoded: Encoded,
@@ -139,6 +149,7 @@ impl Model {
             learner,
             skipped: 0,
             seconds: 0.0,
+            taught: 0,
             positions: Positions::default(),
             scratch: ReaderScratch::default(),
             encoded: Encoded::default(),
@@ -208,8 +219,8 @@ impl Model {
             generation.load_table(&name, table)?;
         }
         let mut model = Self::with(&flags, config, key, learner)?;
-        (model.skipped, model.seconds, model.positions) =
-            (stored.skipped, stored.seconds, progress.positions);
+        (model.skipped, model.seconds, model.taught) = (stored.skipped, stored.seconds, stored.taught);
+        model.positions = progress.positions;
         if let Some(seen) = seen {
             model.load_watch(generation, &seen)?;
         }
@@ -270,6 +281,15 @@ impl Model {
 
     pub(super) fn skip(&mut self, records: u64) {
         self.skipped += records;
+    }
+
+    /// Records that came beside the input over the model's life.
+    pub(super) fn taught(&self) -> u64 {
+        self.taught
+    }
+
+    pub(super) fn teach(&mut self, records: u64) {
+        self.taught += records;
     }
 
     /// Seconds spent in runs over the model's life.
@@ -383,7 +403,8 @@ impl Model {
 
     /// Everything as it is now; the tables' cuts are begun.
     pub(super) fn snapshot(&mut self, positions: &Positions, seconds: f64, finished: bool) -> Snapshot {
-        let stored = Stored { learner: self.learner.state(), skipped: self.skipped, seconds };
+        let (skipped, taught) = (self.skipped, self.taught);
+        let stored = Stored { learner: self.learner.state(), skipped, seconds, taught };
         let json = |value: Result<serde_json::Value, _>| value.unwrap_or_default();
         let progress = Progress {
             positions: positions.clone(),

@@ -51,7 +51,7 @@ fn what_was_sent_and_is_bad_is_in_the_dead_letters_with_the_next_commit() {
     broker().send(&topic, 0, lines(&flights(20)));
     broker().send(&topic, 1, [&b"{\"label\":"[..]]);
     let scene = Scene::new();
-    let args = format!("-m model --dead-letters kafka:{dead} --max-errors 1");
+    let args = format!("-m model --dead-letters kafka:{dead} --max-errors 1 -X session.timeout.ms=6000");
     // No generation for an hour: what is not committed is not there.
     let mut run = member(&scene, &topic, &format!("{args} --checkpoint-every 1h"));
     until(&run.address, "the topic is read", |now| now.get("records_total") == Some(21.0));
@@ -78,13 +78,13 @@ fn what_was_sent_and_is_bad_is_in_the_dead_letters_with_the_next_commit() {
 
 #[test]
 fn at_once_where_results_go_at_once_and_where_no_model_is_saved() {
-    for (name, args) in [("once", "-m model --delivery at-least-once"), ("none", "")] {
+    for (name, args) in [("once", "-m model --delivery at-least-once --checkpoint-every 100ms"), ("none", "")] {
         let (topic, dead) = (fresh(name), fresh(&format!("{name}-dead")));
         broker().topic(&topic, 2);
         broker().send(&topic, 0, lines(&flights(20)));
         broker().send(&topic, 1, [&b"{\"label\":"[..]]);
         let scene = Scene::new();
-        let args = format!("{args} --dead-letters kafka:{dead} --checkpoint-every 100ms");
+        let args = format!("{args} --dead-letters kafka:{dead}");
         let mut run = member(&scene, &topic, &args);
         until(&run.address, "the topic is read", |now| now.get("records_total") == Some(21.0));
         send(&run);

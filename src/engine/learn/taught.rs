@@ -1,6 +1,7 @@
 //! Records that somebody gave to be learned, beside those of the source: learned at once between two batches, a network's as a batch
 //! of their own. They move no position, and their predictions go to who gave them. Bad ones are counted and go where dead letters go,
 //! as those of the source do, a topic's with the transaction of the generation that has learned their neighbours; but they end no run.
+//! What there is to see in them is taken up in the order in which they are learned.
 
 use super::super::EngineError;
 use super::super::live::Lesson;
@@ -23,6 +24,8 @@ impl Stage<'_> {
         let scored = |outcome: &&Outcome| matches!(outcome, Outcome::Scored { .. });
         self.records += self.outcomes.rows.iter().filter(scored).count() as u64;
         self.taught = true;
+        self.model.teach(work.records.len() as u64);
+        self.model.see(&work.seen, &(0..work.entries.len()));
         let (answers, dead) = self.answers(&work);
         let out = self.out(work.records.source_name(), Vec::new(), dead);
         if out.is_some_and(|out| links.lines.send(out).is_err()) {
