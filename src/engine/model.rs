@@ -13,14 +13,14 @@ use crate::checkpoint::{
 use crate::config::{ConfigError, ModelConfig, ModelFlags};
 use crate::example::{FeatureError, FeatureValue, RecordSink};
 use crate::hash::{FeatureHasher, HashKey, HashOptionError};
-use crate::learner::{Learner, LearnerError, LearnerState, Mode, Outcome, Outcomes, Piece, Rejection};
+use crate::learner::{Learner, LearnerError, LearnerState, Mode, Outcome, Outcomes, Rejection};
 #[cfg(feature = "network")]
 use crate::model::network::Network;
 use crate::parse::{HeaderError, ParseError};
 use crate::record::Positions;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A model that cannot be made or loaded.
 #[derive(Debug, thiserror::Error)]
@@ -112,6 +112,8 @@ fn is_zero(count: &u64) -> bool {
 pub struct Model {
     flags: ModelFlags,
     reader: Arc<Reader>,
+    /// The same for prediction only, made when it is first asked for.
+    blind: OnceLock<Arc<Reader>>,
     learner: Learner,
     skipped: u64,
     seconds: f64,
@@ -146,6 +148,7 @@ impl Model {
         Ok(Self {
             flags: flags.clone().with_defaults(),
             reader: Arc::new(reader),
+            blind: OnceLock::new(),
             learner,
             skipped: 0,
             seconds: 0.0,
@@ -230,7 +233,7 @@ impl Model {
     /// The same model for prediction only: labels are not looked at, so that a record with an odd one is predicted too.
     #[must_use]
     pub fn for_prediction(mut self) -> Self {
-        self.reader = Arc::new(self.reader.for_prediction());
+        self.reader = self.prediction_reader();
         self.positions = Positions::default();
         self.learner.forget_records();
         self
@@ -263,6 +266,11 @@ impl Model {
 
     pub(super) fn reader(&self) -> Arc<Reader> {
         Arc::clone(&self.reader)
+    }
+
+    /// What reads records and does not look at labels.
+    pub(super) fn prediction_reader(&self) -> Arc<Reader> {
+        Arc::clone(self.blind.get_or_init(|| Arc::new(self.reader.for_prediction())))
     }
 
     /// Where its input was left.
@@ -364,12 +372,7 @@ impl Model {
 
     /// Takes the one row that was encoded.
     fn process(&mut self, mode: Mode) -> Result<Scored, RecordError> {
-        if self.learner.is_network() {
-            let piece = Piece { batch: &self.encoded.fields, rows: 0..1 };
-            self.learner.process_fields(&[piece], mode, &mut self.outcomes)?;
-        } else {
-            self.learner.process(&self.encoded.features, 0..1, mode, &mut self.outcomes)?;
-        }
+        self.encoded.process(&mut self.learner, mode, &mut self.outcomes)?;
         if let Some(Outcome::Rejected(rejection)) = self.outcomes.rows.first() {
             return Err(rejection.clone().into());
         }

@@ -8,7 +8,7 @@ use super::super::live::Lesson;
 use super::super::work::{Entry, Work};
 use super::results::Dead;
 use super::{Gone, Links, Stage};
-use crate::learner::{LearnerError, Mode, Outcome, Piece};
+use crate::learner::{LearnerError, Mode, Outcome};
 use crate::metrics::Bad;
 use crate::sink::{Answers, write_prediction};
 
@@ -38,18 +38,11 @@ impl Stage<'_> {
 
     fn process_taught(&mut self, work: &Work) -> Result<(), LearnerError> {
         let (learner, outcomes) = (self.model.learner_mut(), &mut self.outcomes);
-        let rows = 0..work.encoded.records().len();
-        if learner.is_network() {
-            return learner.process_fields(
-                &[Piece { batch: &work.encoded.fields, rows }],
-                Mode::Learn,
-                outcomes,
-            );
-        }
-        let batch = &work.encoded.features;
         match self.team {
-            None => learner.process(batch, rows, Mode::Learn, outcomes),
-            Some(team) => team.joined(learner, |learner| learner.process(batch, rows, Mode::Learn, outcomes)),
+            None => work.encoded.process(learner, Mode::Learn, outcomes),
+            Some(team) => {
+                team.joined(learner, |learner| work.encoded.process(learner, Mode::Learn, outcomes))
+            }
         }
     }
 

@@ -118,7 +118,7 @@ impl Live {
     /// Answers by `model` from now on, the stored `generation`: labels are not looked at.
     pub fn publish(&self, model: &Model, generation: Option<u64>) {
         self.saved(generation.unwrap_or(0));
-        let reader = Arc::new(model.reader().for_prediction());
+        let reader = model.prediction_reader();
         self.put(reader, model.learner().view(), 0);
         self.put_about(model, 0, false);
     }
@@ -247,7 +247,7 @@ impl Live {
     /// Answers by the model of a run that begins, and takes records to be learned if it `learns`.
     pub(super) fn attach(&self, model: &Model, learns: bool) -> Feed {
         let (queue, lessons) = bounded(LESSONS_WAITING);
-        let reader = Arc::new(model.reader().for_prediction());
+        let reader = model.prediction_reader();
         self.put(Arc::clone(&reader), model.learner().view(), 0);
         self.put_about(model, 0, learns);
         if learns {
