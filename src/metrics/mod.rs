@@ -71,7 +71,8 @@ mod seen;
 #[cfg(test)]
 mod tests;
 
-pub use figures::{CALIBRATION, CalibrationBin, Figures, NORMS, Quality, TableFigures, TaskFigures};
+pub use crate::sketch::CalibrationBin;
+pub use figures::{CALIBRATION, Figures, NORMS, Quality, TableFigures, TaskFigures};
 pub use letters::BadRecord;
 
 use crate::sync::{Mutex, lock};
