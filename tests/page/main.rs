@@ -191,11 +191,26 @@ fn it_fits_a_phone_follows_the_dark_and_is_reached_by_keys() {
     }
     assert_eq!(reached[0], "INPUT range");
     assert!(reached.iter().filter(|name| name.starts_with("SUMMARY")).count() >= 3, "{reached:?}");
-    let outlined = "const at = [...document.querySelectorAll('summary')].at(-1); at.focus({ focusVisible: true }); \
+    let outlined = "const at = [...document.querySelectorAll('.grid summary')].at(-1); at.focus({ focusVisible: true }); \
                     return getComputedStyle(at).outlineStyle";
     assert_eq!(browser.run(outlined), "solid");
     browser.press("Enter");
     assert_eq!(browser.logs().complaints, Vec::<String>::new());
+}
+
+/// A name as a label has it.
+fn escaped(name: &str) -> String {
+    name.replace('\\', "\\\\").replace('"', "\\\"")
+}
+
+/// Nothing moves any more, so all that is shown stands in the metrics.
+fn assert_as_in_metrics(browser: &Browser, run: &Served) {
+    let text = get(&run.address, "/metrics").unwrap().1;
+    for (metric, value) in shown(browser) {
+        let line = text.lines().find_map(|line| line.strip_prefix(&format!("{metric} ")));
+        let is_sum = metric.starts_with("sum:");
+        assert!(is_sum || line.is_some_and(|line| line.parse() == Ok(value)), "{metric}: {value}, {line:?}");
+    }
 }
 
 #[test]
@@ -221,12 +236,64 @@ fn tasks_are_shown_apart_under_whatever_name_they_have() {
     );
     let written: String = serde_json::from_str(&format!("\"{name}\"")).unwrap();
     assert_eq!(names, serde_json::json!(["click", written]));
-    let text = get(&run.address, "/metrics").unwrap().1;
-    for (metric, value) in shown(&browser) {
-        let line = text.lines().find_map(|line| line.strip_prefix(&format!("{metric} ")));
-        let is_sum = metric.starts_with("sum:");
-        assert!(is_sum || line.is_some_and(|line| line.parse() == Ok(value)), "{metric}: {value}, {line:?}");
+    assert_as_in_metrics(&browser, &run);
+    // The charts show one of them, if the reader likes.
+    assert_eq!(
+        browser.run("return [...document.querySelectorAll('#task option')].map(one => one.textContent)"),
+        serde_json::json!(["mean of all", "click", written])
+    );
+    let choose = |value: &str| {
+        let script = "const list = document.getElementById('task-choice'); list.value = 'VALUE'; \
+                      list.dispatchEvent(new Event('change')); return list.value";
+        assert_eq!(browser.run(&script.replace("VALUE", value)), value);
+    };
+    let past = |query: &str| -> Value {
+        let (status, text) = get(&run.address, &format!("/history{query}")).unwrap();
+        assert_eq!(status, 200, "{text}");
+        serde_json::from_str(&text).unwrap()
+    };
+    let newest = |past: &Value, column: &str| {
+        let columns = past["columns"].as_array().unwrap();
+        let place = columns.iter().position(|name| name == column).unwrap();
+        past["samples"].as_array().unwrap().last().unwrap()[place].as_f64().unwrap()
+    };
+    let encoded: String = written.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let tasks = [("0", "click", "?task=click"), ("1", written.as_str(), &format!("?since=1&task={encoded}"))];
+    for (value, name, query) in tasks {
+        choose(value);
+        let head = serde_json::to_string(&format!("task {name}, window ")).unwrap();
+        browser.until("it is drawn", &format!(
+            "return document.querySelector('[data-chart=auc] .head .quiet').textContent.startsWith({head})"
+        ));
+        assert_as_in_metrics(&browser, &run);
+        let (past, label) = (past(query), escaped(name));
+        assert_eq!(past["tasks"], serde_json::json!(["click", written]));
+        assert_eq!(newest(&past, "examples"), 400.0);
+        let (shown, metrics) = (shown(&browser), scrape(&run.address));
+        for (column, metric) in
+            [("loss", "task_loss"), ("auc", "auc"), ("normalized_entropy", "normalized_entropy")]
+        {
+            for over in ["life", "window"] {
+                let metric = format!("{metric}{{over=\"{over}\",task=\"{label}\"}}");
+                let said = newest(&past, &format!("{column}_{over}"));
+                assert_eq!(metrics.get(&metric), Some(said), "{metric}");
+                let tile = shown.get(&format!("flexihash_{metric}"));
+                assert!(over == "life" || tile == Some(&said), "{metric}: {shown:#?}");
+            }
+        }
+        browser.run("document.querySelector('[data-chart=auc] details').open = true; return 1");
+        let row = "[data-chart=auc] details tbody tr";
+        browser.until("rows", &format!("return document.querySelector('{row}') !== null"));
+        let last = browser.run(&format!("return document.querySelector('{row}').lastChild.textContent"));
+        assert_eq!(last, format!("{:.4}", newest(&past, "auc_window")), "{name}");
     }
+    let aucs =
+        [past("?task=click"), past(&format!("?task={encoded}"))].map(|past| newest(&past, "auc_window"));
+    assert_ne!(aucs[0], aucs[1], "a test that cannot tell them apart");
+    assert_eq!(get(&run.address, "/history?task=nobody").unwrap().0, 404);
+    choose("");
+    browser.until("the mean", "return document.querySelector('[data-chart=auc] .head .quiet').textContent.startsWith('mean of the tasks')");
+    assert_as_in_metrics(&browser, &run);
     assert_eq!(browser.run("return document.title"), "flexihash");
     assert_eq!(browser.logs().complaints, Vec::<String>::new());
 }
@@ -236,7 +303,10 @@ fn tasks_are_shown_apart_under_whatever_name_they_have() {
 fn a_record_is_explained_to_whoever_has_the_token() {
     let scene = Scene::new();
     scene.file("token", "0123456789abcdef\n");
-    let args = words("train", "- --names 100 --token-file token --listen 0").chain(SMALL);
+    let key = "00112233445566778899aabbccddeeff";
+    scene.file("key", key);
+    let args = "- --names 100 --token-file token --hash-key-file key --listen 0";
+    let args = words("train", args).chain(SMALL);
     let mut run = Served::start_at(scene.flexihash(args), "serving /predict");
     let stdin = run.child.stdin.as_mut().unwrap();
     stdin.write_all(&flights(3000)).unwrap();
@@ -268,6 +338,28 @@ fn a_record_is_explained_to_whoever_has_the_token() {
         "return [...document.querySelectorAll('#try-answer tbody tr')].map(row => row.firstChild.textContent).sort()",
     );
     assert_eq!(names, serde_json::json!(["<b>x</b>=y", "carrier=UA"]));
+    // What the model is stands there for whoever opens it, and is not asked for before.
+    assert_eq!(
+        browser.run("const at = document.getElementById('model'); return [at.hidden, at.open]"),
+        serde_json::json!([false, false])
+    );
+    assert!(browser.logs().requests.iter().all(|url| !url.ends_with("/model")));
+    browser.run("document.querySelector('#model summary').click(); return 1");
+    browser.until("options and counts", "return document.querySelectorAll('#model table').length === 2");
+    let told = browser.run(
+        "return Object.fromEntries([...document.querySelectorAll('#model tbody tr')].map(row => [...row.children].map(cell => cell.textContent)))",
+    );
+    assert_eq!(
+        (&told["buckets"], &told["examples"], &told["records"]),
+        (&"65536".into(), &"3000".into(), &"3000".into()),
+        "{told}"
+    );
+    let text = browser.run("return document.documentElement.outerHTML");
+    assert!(
+        !text.as_str().unwrap().contains(key) && !told.to_string().to_lowercase().contains("hash-key"),
+        "{told}"
+    );
+    assert_eq!(browser.logs().complaints, Vec::<String>::new());
 }
 
 /// With answers made up: a token, partitions, what `/insight`, `/explain` and `/predict` say, all with names that are markup.
