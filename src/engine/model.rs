@@ -471,6 +471,18 @@ mod tests {
     }
 
     #[test]
+    fn what_reads_for_predictions_is_made_once_and_sees_no_labels() {
+        let flags = ModelFlags { buckets: Some(64), ..ModelFlags::default() };
+        let mut model = Model::new(&flags, &HashKey::default()).unwrap();
+        let odd = br#"{"label":7,"features":{"a":1}}"#;
+        assert!(model.predict_json(odd).is_err());
+        let reader = model.prediction_reader();
+        assert_eq!(model.explain(odd, 5).unwrap().features, 1);
+        assert!(Arc::ptr_eq(&reader, &model.prediction_reader()));
+        assert_eq!(model.for_prediction().predict_json(odd).unwrap().predictions, [0.5]);
+    }
+
+    #[test]
     fn a_bad_dict_changes_nothing_but_the_count() {
         let flags = ModelFlags { buckets: Some(64), ..ModelFlags::default() };
         let mut model = Model::new(&flags, &HashKey::default()).unwrap();
