@@ -4,6 +4,7 @@
 
 mod driver;
 mod stub;
+mod tasks;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -195,106 +196,6 @@ fn it_fits_a_phone_follows_the_dark_and_is_reached_by_keys() {
                     return getComputedStyle(at).outlineStyle";
     assert_eq!(browser.run(outlined), "solid");
     browser.press("Enter");
-    assert_eq!(browser.logs().complaints, Vec::<String>::new());
-}
-
-/// A name as a label has it.
-fn escaped(name: &str) -> String {
-    name.replace('\\', "\\\\").replace('"', "\\\"")
-}
-
-/// Nothing moves any more, so all that is shown stands in the metrics.
-fn assert_as_in_metrics(browser: &Browser, run: &Served) {
-    let text = get(&run.address, "/metrics").unwrap().1;
-    for (metric, value) in shown(browser) {
-        let line = text.lines().find_map(|line| line.strip_prefix(&format!("{metric} ")));
-        let is_sum = metric.starts_with("sum:");
-        assert!(is_sum || line.is_some_and(|line| line.parse() == Ok(value)), "{metric}: {value}, {line:?}");
-    }
-}
-
-#[test]
-fn tasks_are_shown_apart_under_whatever_name_they_have() {
-    let scene = Scene::new();
-    let mut run = Served::start(scene.flexihash(words("train", "- --metrics-listen 0").chain(SMALL)));
-    let name = r#"a\"b\\ </td><script>document.title = 1</script>"#;
-    let stdin = run.child.stdin.as_mut().unwrap();
-    for i in 0..400 {
-        let (x, y) = (u8::from(i % 2 == 0), u8::from(i % 3 == 0));
-        let label = format!("{{\"click\":{x},\"{name}\":{y}}}");
-        writeln!(stdin, "{{\"label\":{label},\"features\":{{\"a\":\"{}\"}}}}", i % 6).unwrap();
-    }
-    stdin.flush().unwrap();
-    let browser = Browser::start();
-    browser.size(1280, 900, false);
-    open(&browser, &run);
-    browser.until("all", "return document.querySelectorAll('#tasks tbody tr').length === 2 && \
-                          document.querySelector('[data-metric=flexihash_records_total]').dataset.value === '400'");
-    browser.until("told", "return document.querySelector('#tasks tbody tr .n').dataset.value === '400'");
-    let names = browser.run(
-        "return [...document.querySelectorAll('#tasks tbody tr')].map(row => row.firstChild.textContent)",
-    );
-    let written: String = serde_json::from_str(&format!("\"{name}\"")).unwrap();
-    assert_eq!(names, serde_json::json!(["click", written]));
-    assert_as_in_metrics(&browser, &run);
-    // The charts show one of them, if the reader likes.
-    assert_eq!(
-        browser.run("return [...document.querySelectorAll('#task option')].map(one => one.textContent)"),
-        serde_json::json!(["mean of all", "click", written])
-    );
-    let choose = |value: &str| {
-        let script = "const list = document.getElementById('task-choice'); list.value = 'VALUE'; \
-                      list.dispatchEvent(new Event('change')); return list.value";
-        assert_eq!(browser.run(&script.replace("VALUE", value)), value);
-    };
-    let past = |query: &str| -> Value {
-        let (status, text) = get(&run.address, &format!("/history{query}")).unwrap();
-        assert_eq!(status, 200, "{text}");
-        serde_json::from_str(&text).unwrap()
-    };
-    let newest = |past: &Value, column: &str| {
-        let columns = past["columns"].as_array().unwrap();
-        let place = columns.iter().position(|name| name == column).unwrap();
-        past["samples"].as_array().unwrap().last().unwrap()[place].as_f64().unwrap()
-    };
-    let encoded: String = written.bytes().map(|byte| format!("%{byte:02X}")).collect();
-    let tasks = [("0", "click", "?task=click"), ("1", written.as_str(), &format!("?since=1&task={encoded}"))];
-    for (value, name, query) in tasks {
-        choose(value);
-        let head = serde_json::to_string(&format!("task {name}, window ")).unwrap();
-        browser.until("it is drawn", &format!(
-            "return document.querySelector('[data-chart=auc] .head .quiet').textContent.startsWith({head})"
-        ));
-        assert_as_in_metrics(&browser, &run);
-        let (past, label) = (past(query), escaped(name));
-        assert_eq!(past["tasks"], serde_json::json!(["click", written]));
-        assert_eq!(newest(&past, "examples"), 400.0);
-        let (shown, metrics) = (shown(&browser), scrape(&run.address));
-        for (column, metric) in
-            [("loss", "task_loss"), ("auc", "auc"), ("normalized_entropy", "normalized_entropy")]
-        {
-            for over in ["life", "window"] {
-                let metric = format!("{metric}{{over=\"{over}\",task=\"{label}\"}}");
-                let said = newest(&past, &format!("{column}_{over}"));
-                assert_eq!(metrics.get(&metric), Some(said), "{metric}");
-                let tile = shown.get(&format!("flexihash_{metric}"));
-                assert!(over == "life" || tile == Some(&said), "{metric}: {shown:#?}");
-            }
-        }
-        browser.run("document.querySelector('[data-chart=auc] details').open = true; return 1");
-        let row = "[data-chart=auc] details tbody tr";
-        browser.until("rows", &format!("return document.querySelector('{row}') !== null"));
-        let last = browser.run(&format!("return document.querySelector('{row}').lastChild.textContent"));
-        assert_eq!(last, format!("{:.4}", newest(&past, "auc_window")), "{name}");
-    }
-    let aucs =
-        [past("?task=click"), past(&format!("?task={encoded}"))].map(|past| newest(&past, "auc_window"));
-    assert_ne!(aucs[0], aucs[1], "a test that cannot tell them apart");
-    assert_eq!(get(&run.address, "/history?task=nobody").unwrap().0, 404);
-    choose("");
-    browser.until("the mean", "return document.querySelector('[data-chart=auc] .head .quiet').textContent.startsWith('mean of the tasks')");
-    assert_as_in_metrics(&browser, &run);
-    assert_eq!(browser.run("return document.title"), "flexihash");
     assert_eq!(browser.logs().complaints, Vec::<String>::new());
 }
 
