@@ -48,6 +48,7 @@ impl Viewer {
     }
 
     /// The learner that predicts, to be given nothing to learn.
+    #[cfg(feature = "pipeline")]
     pub(crate) fn learner_mut(&mut self) -> &mut Learner {
         &mut self.0
     }
