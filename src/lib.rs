@@ -67,8 +67,6 @@
 
 // ground
 pub mod sync;
-#[cfg(feature = "pipeline")]
-pub mod metrics;
 #[allow(unsafe_code, reason = "the one module that may: instructions the language has no word for")]
 pub mod kernel;
 
@@ -77,6 +75,8 @@ pub mod record;
 pub mod example;
 pub mod batch;
 pub mod sketch;
+#[cfg(feature = "pipeline")]
+pub mod metrics;
 
 // in
 #[cfg(feature = "pipeline")]

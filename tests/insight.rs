@@ -322,6 +322,22 @@ fn hostile_streams_stay_bounded() {
     );
 }
 
+/// Of every touched row of the first table, which has vectors of `dim` floats.
+#[cfg(feature = "network")]
+fn assert_norms_are_those_of_vectors(model: &Model, dim: usize) {
+    let (learner, mut weights, mut norms) = (model.learner(), Vec::new(), Vec::new());
+    learner.for_each_weight(0, |weight| weights.push(f64::from(weight)));
+    for stripe in 0..learner.tables()[0].1.stripes() {
+        learner.sample_norms(0, (stripe, 7), usize::MAX, |norm| norms.push(norm));
+    }
+    let length = |row: &[f64]| row.iter().map(|weight| weight * weight).sum::<f64>().sqrt() as f32;
+    let mut expected: Vec<f32> = weights.chunks(dim).map(length).collect();
+    assert_eq!(expected.len(), learner.tables()[0].1.touched() as usize);
+    expected.sort_by(f32::total_cmp);
+    norms.sort_by(f32::total_cmp);
+    assert_eq!(norms, expected);
+}
+
 #[cfg(feature = "network")]
 #[test]
 fn networks_are_seen_by_their_fields() {
@@ -353,6 +369,7 @@ fn networks_are_seen_by_their_fields() {
     let expected = 1.0 - found.tables[0].owned as f64 / 300.0;
     assert_near("users", rate("user_id"), expected, 0.1);
     assert!(rate("item_id") < 0.1);
+    assert_norms_are_those_of_vectors(&model, 4);
     let top = model.heaviest(400);
     assert!(top.iter().any(|named| named.feature == "user_id=17" && named.weight > 0.0), "{top:?}");
     assert!(top.iter().any(|named| named.feature == "item_id=i3"), "{top:?}");

@@ -41,6 +41,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("hyper_util", &["serve"]),
     ("axum", &["serve"]),
     ("subtle", &["serve"]),
+    ("percent_encoding", &["serve"]),
     ("tokio_rustls", &["serve"]),
     ("cudarc", &["kernel"]),     // kernel/cuda
     ("candle_core", &["model"]), // model/network

@@ -19,17 +19,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use stream::{Stream, checksum, flights};
 
+/// Both heads, each with a textbook optimizer and without.
+fn each_head() -> impl Iterator<Item = LearnerOptions> {
+    let adam = Learning::Given(OptimizerOptions { rate: 0.01, ..OptimizerOptions::new(OptimizerKind::Adam) });
+    [Learning::Auto, adam].into_iter().flat_map(|learning| {
+        [HeadKind::Linear, HeadKind::Fm].map(|head| LearnerOptions {
+            head,
+            learning,
+            buckets: 1 << 16,
+            ..LearnerOptions::default()
+        })
+    })
+}
+
 #[test]
 fn one_replica_is_the_learner_itself_to_the_bit() {
     let lines = flights(3000);
-    let adam = Learning::Given(OptimizerOptions { rate: 0.01, ..OptimizerOptions::new(OptimizerKind::Adam) });
-    for (head, learning) in [
-        (HeadKind::Linear, Learning::Auto),
-        (HeadKind::Fm, Learning::Auto),
-        (HeadKind::Linear, adam),
-        (HeadKind::Fm, adam),
-    ] {
-        let options = LearnerOptions { head, learning, buckets: 1 << 16, ..LearnerOptions::default() };
+    for options in each_head() {
+        let what = format!("{:?} {:?}", options.head, options.learning);
         let (mut whole, mut apart) = (Stream::new(options.clone()), Stream::new(options));
         whole.learn(&lines, 500);
         apart.learn(&lines[..500], 500);
@@ -40,7 +47,7 @@ fn one_replica_is_the_learner_itself_to_the_bit() {
             apart.learner.settle(&apart.batch, &learned, Mode::Learn, &mut apart.outcomes).unwrap();
         }
         apart.learner.merge(&[&replica]);
-        assert_eq!(apart.learner.vectors(), whole.learner.vectors(), "{head:?} {learning:?}");
+        assert_eq!(apart.learner.vectors(), whole.learner.vectors(), "{what}");
         assert_eq!(apart.learner.state(), whole.learner.state());
         assert_eq!(checksum(&apart.learner), checksum(&whole.learner));
     }
@@ -49,14 +56,8 @@ fn one_replica_is_the_learner_itself_to_the_bit() {
 #[test]
 fn a_viewer_predicts_as_its_learner_and_learns_nothing() {
     let lines = flights(2000);
-    let adam = Learning::Given(OptimizerOptions { rate: 0.01, ..OptimizerOptions::new(OptimizerKind::Adam) });
-    for (head, learning) in [
-        (HeadKind::Linear, Learning::Auto),
-        (HeadKind::Fm, Learning::Auto),
-        (HeadKind::Linear, adam),
-        (HeadKind::Fm, adam),
-    ] {
-        let options = LearnerOptions { head, learning, buckets: 1 << 16, ..LearnerOptions::default() };
+    for options in each_head() {
+        let what = format!("{:?} {:?}", options.head, options.learning);
         let mut stream = Stream::new(options);
         stream.learn(&lines[..1000], 500);
         let old = stream.learner.view();
@@ -68,10 +69,10 @@ fn a_viewer_predicts_as_its_learner_and_learns_nothing() {
         now.again().predict(&stream.batch, rows.clone(), &mut outcomes).unwrap();
         now.predict(&stream.batch, rows.clone(), &mut outcomes).unwrap();
         let vectors = now.embed(&stream.batch);
-        assert_eq!((stream.learner.vectors(), checksum(&stream.learner)), before, "{head:?} {learning:?}");
+        assert_eq!((stream.learner.vectors(), checksum(&stream.learner)), before, "{what}");
         stream.learner.process(&stream.batch, rows.clone(), Mode::Predict, &mut stream.outcomes).unwrap();
-        assert_eq!(outcomes.predictions, stream.outcomes.predictions, "{head:?} {learning:?}");
-        assert_eq!(vectors, stream.learner.embed(&stream.batch), "{head:?} {learning:?}");
+        assert_eq!(outcomes.predictions, stream.outcomes.predictions, "{what}");
+        assert_eq!(vectors, stream.learner.embed(&stream.batch), "{what}");
         // The rows of an older one are those of today, its head is not: it predicts, and is one of its own.
         old.again().predict(&stream.batch, rows, &mut outcomes).unwrap();
         assert_eq!(outcomes.predictions.len(), stream.outcomes.predictions.len());

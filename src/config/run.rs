@@ -18,7 +18,7 @@ pub struct RunFlags {
     /// With a network (--config): what it computes under this name, with each prediction; may be given twice
     #[cfg_attr(feature = "cli", arg(long, value_name = "NAME", help_heading = "Output"))]
     pub watch: Vec<String>,
-    /// Bad records, with reason and place, as JSON lines
+    /// Bad records, those sent to /learn too, with reason and place, as JSON lines
     #[cfg_attr(feature = "cli", arg(long, value_name = "PATH", help_heading = "Output"))]
     pub dead_letters: Option<PathBuf>,
     /// The results as one JSON object

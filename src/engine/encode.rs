@@ -6,6 +6,7 @@ use crate::batch::Batch;
 use crate::example::{LabelRange, RecordSink};
 use crate::field::{FieldBatch, FieldEncoder, FieldHasher, FieldScratch, Fields};
 use crate::hash::{Encoder, EncoderScratch, FeatureHasher, HashKey, HashOptionError, Probe, Sights};
+use crate::learner::{Learner, LearnerError, Mode, Outcomes, Piece};
 use crate::parse::{HeaderError, ParseOptions, Parser, bytes_as_text};
 use crate::record::{Headers, Record};
 use std::sync::Arc;
@@ -22,6 +23,20 @@ impl Encoded {
     /// Ids, weights and targets of the records.
     pub(super) fn records(&self) -> &Batch {
         if self.has_fields { self.fields.records() } else { &self.features }
+    }
+
+    /// Hands all records to `learner`, in the form that it takes; `outcomes` is replaced.
+    pub(super) fn process(
+        &self,
+        learner: &mut Learner,
+        mode: Mode,
+        outcomes: &mut Outcomes,
+    ) -> Result<(), LearnerError> {
+        let rows = 0..self.records().len();
+        if learner.is_network() {
+            return learner.process_fields(&[Piece { batch: &self.fields, rows }], mode, outcomes);
+        }
+        learner.process(&self.features, rows, mode, outcomes)
     }
 
     /// Empties it.

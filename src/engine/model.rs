@@ -13,14 +13,14 @@ use crate::checkpoint::{
 use crate::config::{ConfigError, ModelConfig, ModelFlags};
 use crate::example::{FeatureError, FeatureValue, RecordSink};
 use crate::hash::{FeatureHasher, HashKey, HashOptionError};
-use crate::learner::{Learner, LearnerError, LearnerState, Mode, Outcome, Outcomes, Piece, Rejection};
+use crate::learner::{Learner, LearnerError, LearnerState, Mode, Outcome, Outcomes, Rejection};
 #[cfg(feature = "network")]
 use crate::model::network::Network;
 use crate::parse::{HeaderError, ParseError};
 use crate::record::Positions;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A model that cannot be made or loaded.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +96,14 @@ struct Stored {
     learner: LearnerState,
     skipped: u64,
     seconds: f64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    taught: u64,
+}
+
+/// What few models have counted stands in few manifests.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// A model as a whole: options, hash key, parser, learner and place in the input. Feed it records one at a time, save it,
@@ -104,9 +112,13 @@ struct Stored {
 pub struct Model {
     flags: ModelFlags,
     reader: Arc<Reader>,
+    /// The same for prediction only, made when it is first asked for.
+    blind: OnceLock<Arc<Reader>>,
     learner: Learner,
     skipped: u64,
     seconds: f64,
+    /// Records that came beside its input, good and bad.
+    taught: u64,
     positions: Positions,
     scratch: ReaderScratch,
     encoded: Encoded,
@@ -136,9 +148,11 @@ impl Model {
         Ok(Self {
             flags: flags.clone().with_defaults(),
             reader: Arc::new(reader),
+            blind: OnceLock::new(),
             learner,
             skipped: 0,
             seconds: 0.0,
+            taught: 0,
             positions: Positions::default(),
             scratch: ReaderScratch::default(),
             encoded: Encoded::default(),
@@ -208,8 +222,8 @@ impl Model {
             generation.load_table(&name, table)?;
         }
         let mut model = Self::with(&flags, config, key, learner)?;
-        (model.skipped, model.seconds, model.positions) =
-            (stored.skipped, stored.seconds, progress.positions);
+        (model.skipped, model.seconds, model.taught) = (stored.skipped, stored.seconds, stored.taught);
+        model.positions = progress.positions;
         if let Some(seen) = seen {
             model.load_watch(generation, &seen)?;
         }
@@ -219,7 +233,7 @@ impl Model {
     /// The same model for prediction only: labels are not looked at, so that a record with an odd one is predicted too.
     #[must_use]
     pub fn for_prediction(mut self) -> Self {
-        self.reader = Arc::new(self.reader.for_prediction());
+        self.reader = self.prediction_reader();
         self.positions = Positions::default();
         self.learner.forget_records();
         self
@@ -254,6 +268,11 @@ impl Model {
         Arc::clone(&self.reader)
     }
 
+    /// What reads records and does not look at labels.
+    pub(super) fn prediction_reader(&self) -> Arc<Reader> {
+        Arc::clone(self.blind.get_or_init(|| Arc::new(self.reader.for_prediction())))
+    }
+
     /// Where its input was left.
     pub fn positions(&self) -> &Positions {
         &self.positions
@@ -270,6 +289,15 @@ impl Model {
 
     pub(super) fn skip(&mut self, records: u64) {
         self.skipped += records;
+    }
+
+    /// Records that came beside the input over the model's life.
+    pub(super) fn taught(&self) -> u64 {
+        self.taught
+    }
+
+    pub(super) fn teach(&mut self, records: u64) {
+        self.taught += records;
     }
 
     /// Seconds spent in runs over the model's life.
@@ -344,12 +372,7 @@ impl Model {
 
     /// Takes the one row that was encoded.
     fn process(&mut self, mode: Mode) -> Result<Scored, RecordError> {
-        if self.learner.is_network() {
-            let piece = Piece { batch: &self.encoded.fields, rows: 0..1 };
-            self.learner.process_fields(&[piece], mode, &mut self.outcomes)?;
-        } else {
-            self.learner.process(&self.encoded.features, 0..1, mode, &mut self.outcomes)?;
-        }
+        self.encoded.process(&mut self.learner, mode, &mut self.outcomes)?;
         if let Some(Outcome::Rejected(rejection)) = self.outcomes.rows.first() {
             return Err(rejection.clone().into());
         }
@@ -383,7 +406,8 @@ impl Model {
 
     /// Everything as it is now; the tables' cuts are begun.
     pub(super) fn snapshot(&mut self, positions: &Positions, seconds: f64, finished: bool) -> Snapshot {
-        let stored = Stored { learner: self.learner.state(), skipped: self.skipped, seconds };
+        let (skipped, taught) = (self.skipped, self.taught);
+        let stored = Stored { learner: self.learner.state(), skipped, seconds, taught };
         let json = |value: Result<serde_json::Value, _>| value.unwrap_or_default();
         let progress = Progress {
             positions: positions.clone(),
@@ -444,6 +468,18 @@ mod tests {
             assert_eq!(by_dict.learn_dict(dict, Some(label)).unwrap(), json);
         }
         assert_eq!(by_json.learner().vectors(), by_dict.learner().vectors());
+    }
+
+    #[test]
+    fn what_reads_for_predictions_is_made_once_and_sees_no_labels() {
+        let flags = ModelFlags { buckets: Some(64), ..ModelFlags::default() };
+        let mut model = Model::new(&flags, &HashKey::default()).unwrap();
+        let odd = br#"{"label":7,"features":{"a":1}}"#;
+        assert!(model.predict_json(odd).is_err());
+        let reader = model.prediction_reader();
+        assert_eq!(model.explain(odd, 5).unwrap().features, 1);
+        assert!(Arc::ptr_eq(&reader, &model.prediction_reader()));
+        assert_eq!(model.for_prediction().predict_json(odd).unwrap().predictions, [0.5]);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The heads of a learner: for each task a table, a rule for its rows and a prediction function on their sums.
 
 use super::arm::{Arm, Job};
-use super::{LearnerError, LearnerOptions, Outcomes, Task, Work, build, lesson, note};
-use crate::batch::{Batch, Slot};
+use super::{LearnerError, LearnerOptions, Outcomes, Task, WeightsOf, Work, build, lesson, note};
+use crate::batch::Batch;
 use crate::table::Table;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -64,28 +64,10 @@ impl Heads {
         out
     }
 
-    pub(super) fn for_each_weight(&self, index: usize, mut visit: impl FnMut(f32)) {
-        if let Some(arm) = self.arms.get(index) {
-            arm.table().for_each_touched(|_, row| visit(arm.weight(row)));
-        }
-    }
-
-    pub(super) fn sample_norms(
-        &self,
-        index: usize,
-        place: (usize, usize),
-        most: usize,
-        mut visit: impl FnMut(f32),
-    ) {
-        if let Some(arm) = self.arms.get(index) {
-            arm.table().sample_touched(place, most, |row| visit(arm.weight(row).abs()));
-        }
-    }
-
-    /// The weight of a row of a task's table; none of a row that it does not have.
-    pub(super) fn row_weights(&self, index: usize, slot: Slot) -> Vec<f32> {
-        let Some(arm) = self.arms.get(index) else { return Vec::new() };
-        arm.table().copied(slot).map_or(Vec::new(), |row| vec![arm.weight(&row)])
+    /// A task's table, and what a row of it weighs: one weight.
+    pub(super) fn weights(&self, index: usize) -> Option<(&Table, WeightsOf<'_>)> {
+        let arm = self.arms.get(index)?;
+        Some((arm.table().as_ref(), Box::new(|row, visit| visit(arm.weight(row)))))
     }
 
     /// Predicts and learns the rows of `work` for task `index`; returns how many row updates were dropped.

@@ -9,7 +9,6 @@
 
 mod arm;
 mod build;
-mod calibration;
 mod copies;
 mod curve;
 mod heads;
@@ -20,7 +19,7 @@ mod replica;
 pub mod validation;
 mod viewer;
 
-pub use calibration::CalibrationBin;
+pub use crate::sketch::CalibrationBin;
 pub use curve::CurvePoint;
 #[cfg(feature = "network")]
 pub use network::NetworkOptions;
@@ -223,6 +222,9 @@ pub struct Learner {
     network: Option<Box<network::NetworkArm>>,
 }
 
+/// Calls its second argument with each weight of a row.
+type WeightsOf<'a> = Box<dyn Fn(&[f32], &mut dyn FnMut(f32)) + 'a>;
+
 /// Rows of a batch, and what to do with them.
 struct Work<'a> {
     batch: &'a Batch,
@@ -405,22 +407,21 @@ impl Learner {
     }
 
     /// Weights of the touched rows of table `index`, for norms: calls `visit` with each.
-    pub fn for_each_weight(&self, index: usize, visit: impl FnMut(f32)) {
-        #[cfg(feature = "network")]
-        if let Some(network) = &self.network {
-            return network.for_each_weight(index, visit);
+    pub fn for_each_weight(&self, index: usize, mut visit: impl FnMut(f32)) {
+        if let Some((table, weights)) = self.weights(index) {
+            table.for_each_touched(|_, row| weights(row, &mut visit));
         }
-        self.heads.for_each_weight(index, visit);
     }
 
     /// Norms (L2) of the weights of some touched rows of table `index`: of those of stripe `place.0`, `most` at most, from a slot on
     /// that `place.1` chooses. The stripe is locked meanwhile. A row of a head counts by its weight, a network's by its vector.
-    pub fn sample_norms(&self, index: usize, place: (usize, usize), most: usize, visit: impl FnMut(f32)) {
-        #[cfg(feature = "network")]
-        if let Some(network) = &self.network {
-            return network.sample_norms(index, place, most, visit);
-        }
-        self.heads.sample_norms(index, place, most, visit);
+    pub fn sample_norms(&self, index: usize, place: (usize, usize), most: usize, mut visit: impl FnMut(f32)) {
+        let Some((table, weights)) = self.weights(index) else { return };
+        table.sample_touched(place, most, |row| {
+            let mut squares = 0.0;
+            weights(row, &mut |weight| squares += f64::from(weight) * f64::from(weight));
+            visit(squares.sqrt() as f32);
+        });
     }
 
     /// The weight of a feature in these rows of table `index`: their sum, or of a network the length of the sum of their vectors. Of
@@ -443,12 +444,24 @@ impl Learner {
         self.row_weights(index, slot).into_iter().map(|weight| f64::from(weight.abs())).sum()
     }
 
+    /// The weights of a row; none of one that the table does not have.
     fn row_weights(&self, index: usize, slot: u32) -> Vec<f32> {
+        let mut all = Vec::new();
+        if let Some((table, weights)) = self.weights(index)
+            && let Some(row) = table.copied(Slot(slot))
+        {
+            weights(&row, &mut |weight| all.push(weight));
+        }
+        all
+    }
+
+    /// Table `index`, and what its rows weigh.
+    fn weights(&self, index: usize) -> Option<(&Table, WeightsOf<'_>)> {
         #[cfg(feature = "network")]
         if let Some(network) = &self.network {
-            return network.row_weights(index, Slot(slot));
+            return network.weights(index);
         }
-        self.heads.row_weights(index, Slot(slot))
+        self.heads.weights(index)
     }
 
     /// How many records are learned together, counted from the first: 1 but for networks.

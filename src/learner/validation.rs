@@ -3,10 +3,10 @@
 //! Weighted means in f64, an AUC from a fixed histogram (memory does not grow, and two runs add in the same order, so
 //! figures are deterministic). Nothing here feeds back into learning.
 
-use super::calibration::{CalibrationBin, bins};
 use super::curve::{Curve, CurvePoint};
 use crate::kernel::Isa;
 use crate::model::Loss;
+use crate::sketch::{CalibrationBin, calibration_bins};
 use serde::{Deserialize, Serialize};
 
 const BINS: usize = 4096;
@@ -128,7 +128,7 @@ impl Sums {
         match self.histogram.split_at_checked(BINS) {
             Some((positive, negative)) if loss == Loss::Logistic => {
                 let weights = positive.iter().copied().zip(negative.iter().copied()).enumerate();
-                bins(weights.map(|(bin, weights)| (middle(bin), weights)), edges)
+                calibration_bins(weights.map(|(bin, weights)| (middle(bin), weights)), edges)
             }
             _ => Vec::new(),
         }

@@ -47,6 +47,12 @@ impl Viewer {
         self.0.process_fields(pieces, Mode::Predict, outcomes)
     }
 
+    /// The learner that predicts, to be given nothing to learn.
+    #[cfg(feature = "pipeline")]
+    pub(crate) fn learner_mut(&mut self) -> &mut Learner {
+        &mut self.0
+    }
+
     /// Whether it takes declared fields.
     pub fn is_network(&self) -> bool {
         self.0.is_network()

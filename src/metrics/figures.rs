@@ -3,6 +3,7 @@
 //! All of one telling is shown together, so a reader never sees the figures of one second beside the bins of another, and what no
 //! longer applies (a bin that has emptied) is gone. The number of lines is bounded: tasks, tables and bins are.
 
+use crate::sketch::CalibrationBin;
 use crate::sync::{Mutex, lock};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder};
@@ -12,19 +13,6 @@ use std::sync::Arc;
 
 /// Lower ends of the norms that rows are counted by; the first holds all below the second.
 pub const NORMS: [f64; 12] = [0.0, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0];
-
-/// Predictions beside labels, of those predictions that lie in one range.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct CalibrationBin {
-    /// Where the range begins; it ends where the next one begins.
-    pub from: f64,
-    /// Weighted mean of the predictions.
-    pub prediction: f64,
-    /// Weighted mean of their labels.
-    pub label: f64,
-    /// Sum of their weights.
-    pub weight: f64,
-}
 
 /// How good predictions were over some stretch. What does not apply to the loss is absent.
 #[derive(Debug, Clone, Default, PartialEq)]

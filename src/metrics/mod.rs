@@ -71,12 +71,13 @@ mod seen;
 #[cfg(test)]
 mod tests;
 
-pub use figures::{CALIBRATION, CalibrationBin, Figures, NORMS, Quality, TableFigures, TaskFigures};
+pub use crate::sketch::CalibrationBin;
+pub use figures::{CALIBRATION, Figures, NORMS, Quality, TableFigures, TaskFigures};
 pub use letters::BadRecord;
 
 use crate::sync::{Mutex, lock};
 use figures::Told;
-use history::{History, Sample};
+use history::{Goodness, History, Sample};
 use letters::Letters;
 use names::{Late, Names};
 use prometheus_client::encoding::text::encode;
@@ -301,29 +302,39 @@ impl Metrics {
     /// Figures as they are now, for the gauges and for [`Metrics::history`].
     pub fn figures(&self, figures: Figures) {
         let [life, window] = &figures.means;
-        let both = |pick: fn(&Quality) -> Option<f64>| [pick(life), pick(window)];
         let bad =
             Bad::ALL.iter().map(|(_, reason)| self.0.dead_letters.get_or_create(&[("reason", reason)]).get());
+        let named = figures.tasks.iter().filter(|task| task.task.is_some()).take(history::TASKS);
+        let tasks = named.map(|task| Goodness::of(task.life.examples, &task.life, &task.window));
+        let examples = u64::try_from(self.0.model_examples.get()).unwrap_or_default();
         let sample = Sample {
             time: unix_time(),
             records: self.0.records.get(),
             bad: bad.sum(),
-            examples: u64::try_from(self.0.model_examples.get()).unwrap_or_default(),
-            loss: both(|quality| (quality.examples > 0).then_some(quality.loss)),
-            auc: both(|quality| quality.auc),
-            normalized_entropy: both(|quality| quality.normalized_entropy),
-            calibration: both(|quality| quality.calibration),
+            all: Goodness::of(examples, life, window),
+            tasks: tasks.collect(),
         };
         lock(&self.0.history).push(sample);
         self.0.told.set(figures);
     }
 
     /// How figures were: the last ten minutes by the second, 600 samples at most of the time before, in the order of time, those
-    /// later than `since` (Unix time). A JSON object with the names of `columns` and `samples`, an array of values each, null
-    /// for what does not apply. With several tasks they are means weighted by examples.
+    /// later than `since` (Unix time). A JSON object with the names of `columns`, `tasks` as labels have them, 64 at most, and `samples`,
+    /// an array of values each, null for what does not apply. With several tasks they are means weighted by examples.
     pub fn history(&self, since: f64) -> String {
-        let samples = lock(&self.0.history).after(since);
-        history::json(&samples)
+        history::json(&self.samples(since), &history_tasks(&self.0.told.get()), None)
+    }
+
+    /// The same of one task; none if there is no such task.
+    pub fn history_of(&self, task: &str, since: f64) -> Option<String> {
+        let told = self.0.told.get();
+        let tasks = history_tasks(&told);
+        let place = tasks.iter().position(|known| *known == task)?;
+        Some(history::json(&self.samples(since), &tasks, Some(place)))
+    }
+
+    fn samples(&self, since: f64) -> Vec<Sample> {
+        lock(&self.0.history).after(since)
     }
 
     /// Progressive losses as they are now.
@@ -394,6 +405,11 @@ impl Metrics {
         let _ = encode(&mut text, &self.0.registry);
         text
     }
+}
+
+/// Names of the tasks whose past is kept.
+fn history_tasks(figures: &Figures) -> Vec<&str> {
+    figures.tasks.iter().filter_map(|task| task.task.as_deref()).take(history::TASKS).collect()
 }
 
 fn whole(count: u64) -> i64 {

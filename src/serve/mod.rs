@@ -226,6 +226,7 @@ fn router(shared: Shared, options: ServerOptions) -> Router {
         predict: options.service.is_some(),
         explain: options.service.is_some(),
         insight: options.insight.is_some(),
+        model: options.service.is_some(),
     };
     let files = page::files(offers);
     let router = Router::new()

@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::disallowed_methods, reason = "test data need not be durable")]
 
+#[path = "../serve/http.rs"]
+#[allow(dead_code, reason = "not all of a client is needed here")]
+mod http;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -11,6 +14,7 @@ mod group;
 mod networks;
 mod records;
 mod seen;
+mod taught;
 mod trouble;
 
 use std::sync::OnceLock;

@@ -4,6 +4,7 @@
 
 mod driver;
 mod stub;
+mod tasks;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -191,43 +192,10 @@ fn it_fits_a_phone_follows_the_dark_and_is_reached_by_keys() {
     }
     assert_eq!(reached[0], "INPUT range");
     assert!(reached.iter().filter(|name| name.starts_with("SUMMARY")).count() >= 3, "{reached:?}");
-    let outlined = "const at = [...document.querySelectorAll('summary')].at(-1); at.focus({ focusVisible: true }); \
+    let outlined = "const at = [...document.querySelectorAll('.grid summary')].at(-1); at.focus({ focusVisible: true }); \
                     return getComputedStyle(at).outlineStyle";
     assert_eq!(browser.run(outlined), "solid");
     browser.press("Enter");
-    assert_eq!(browser.logs().complaints, Vec::<String>::new());
-}
-
-#[test]
-fn tasks_are_shown_apart_under_whatever_name_they_have() {
-    let scene = Scene::new();
-    let mut run = Served::start(scene.flexihash(words("train", "- --metrics-listen 0").chain(SMALL)));
-    let name = r#"a\"b\\ </td><script>document.title = 1</script>"#;
-    let stdin = run.child.stdin.as_mut().unwrap();
-    for i in 0..400 {
-        let (x, y) = (u8::from(i % 2 == 0), u8::from(i % 3 == 0));
-        let label = format!("{{\"click\":{x},\"{name}\":{y}}}");
-        writeln!(stdin, "{{\"label\":{label},\"features\":{{\"a\":\"{}\"}}}}", i % 6).unwrap();
-    }
-    stdin.flush().unwrap();
-    let browser = Browser::start();
-    browser.size(1280, 900, false);
-    open(&browser, &run);
-    browser.until("all", "return document.querySelectorAll('#tasks tbody tr').length === 2 && \
-                          document.querySelector('[data-metric=flexihash_records_total]').dataset.value === '400'");
-    browser.until("told", "return document.querySelector('#tasks tbody tr .n').dataset.value === '400'");
-    let names = browser.run(
-        "return [...document.querySelectorAll('#tasks tbody tr')].map(row => row.firstChild.textContent)",
-    );
-    let written: String = serde_json::from_str(&format!("\"{name}\"")).unwrap();
-    assert_eq!(names, serde_json::json!(["click", written]));
-    let text = get(&run.address, "/metrics").unwrap().1;
-    for (metric, value) in shown(&browser) {
-        let line = text.lines().find_map(|line| line.strip_prefix(&format!("{metric} ")));
-        let is_sum = metric.starts_with("sum:");
-        assert!(is_sum || line.is_some_and(|line| line.parse() == Ok(value)), "{metric}: {value}, {line:?}");
-    }
-    assert_eq!(browser.run("return document.title"), "flexihash");
     assert_eq!(browser.logs().complaints, Vec::<String>::new());
 }
 
@@ -236,7 +204,10 @@ fn tasks_are_shown_apart_under_whatever_name_they_have() {
 fn a_record_is_explained_to_whoever_has_the_token() {
     let scene = Scene::new();
     scene.file("token", "0123456789abcdef\n");
-    let args = words("train", "- --names 100 --token-file token --listen 0").chain(SMALL);
+    let key = "00112233445566778899aabbccddeeff";
+    scene.file("key", key);
+    let args = "- --names 100 --token-file token --hash-key-file key --listen 0";
+    let args = words("train", args).chain(SMALL);
     let mut run = Served::start_at(scene.flexihash(args), "serving /predict");
     let stdin = run.child.stdin.as_mut().unwrap();
     stdin.write_all(&flights(3000)).unwrap();
@@ -268,6 +239,28 @@ fn a_record_is_explained_to_whoever_has_the_token() {
         "return [...document.querySelectorAll('#try-answer tbody tr')].map(row => row.firstChild.textContent).sort()",
     );
     assert_eq!(names, serde_json::json!(["<b>x</b>=y", "carrier=UA"]));
+    // What the model is stands there for whoever opens it, and is not asked for before.
+    assert_eq!(
+        browser.run("const at = document.getElementById('model'); return [at.hidden, at.open]"),
+        serde_json::json!([false, false])
+    );
+    assert!(browser.logs().requests.iter().all(|url| !url.ends_with("/model")));
+    browser.run("document.querySelector('#model summary').click(); return 1");
+    browser.until("options and counts", "return document.querySelectorAll('#model table').length === 2");
+    let told = browser.run(
+        "return Object.fromEntries([...document.querySelectorAll('#model tbody tr')].map(row => [...row.children].map(cell => cell.textContent)))",
+    );
+    assert_eq!(
+        (&told["buckets"], &told["examples"], &told["records"]),
+        (&"65536".into(), &"3000".into(), &"3000".into()),
+        "{told}"
+    );
+    let text = browser.run("return document.documentElement.outerHTML");
+    assert!(
+        !text.as_str().unwrap().contains(key) && !told.to_string().to_lowercase().contains("hash-key"),
+        "{told}"
+    );
+    assert_eq!(browser.logs().complaints, Vec::<String>::new());
 }
 
 /// With answers made up: a token, partitions, what `/insight`, `/explain` and `/predict` say, all with names that are markup.

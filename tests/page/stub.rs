@@ -77,7 +77,7 @@ fn file(path: &str) -> Option<(&'static str, String)> {
         "/page/uplot.js" => ("text/javascript", "vendor/uPlot-1.6.32.iife.min.js"),
         "/page/uplot.css" => ("text/css", "vendor/uPlot-1.6.32.min.css"),
         "/page/offers.json" => {
-            let offers = r#"{"token":true,"predict":true,"explain":true,"insight":true}"#;
+            let offers = r#"{"token":true,"predict":true,"explain":true,"insight":true,"model":true}"#;
             return Some(("application/json", offers.to_owned()));
         }
         _ => return None,

@@ -12,7 +12,7 @@ pub(super) use recording::cut;
 
 use super::encode::{Encoded, Reader};
 use super::{Model, RecordError};
-use crate::learner::{Learner, LearnerError, Mode, Outcomes, Piece, Viewer};
+use crate::learner::{Learner, Mode, Outcomes};
 use crate::model::Loss;
 use recording::{Named, Recorder, Recording, Without};
 use serde::Serialize;
@@ -98,40 +98,6 @@ struct Layout {
     items: bool,
 }
 
-/// What predicts: a model, or a viewer of one that goes on learning.
-pub(super) trait Predicts {
-    fn loss(&self) -> Loss;
-    fn predict(&mut self, encoded: &Encoded, outcomes: &mut Outcomes) -> Result<(), LearnerError>;
-}
-
-impl Predicts for Learner {
-    fn loss(&self) -> Loss {
-        self.options().loss
-    }
-
-    fn predict(&mut self, encoded: &Encoded, outcomes: &mut Outcomes) -> Result<(), LearnerError> {
-        let rows = 0..encoded.records().len();
-        if self.is_network() {
-            return self.process_fields(&[Piece { batch: &encoded.fields, rows }], Mode::Predict, outcomes);
-        }
-        self.process(&encoded.features, rows, Mode::Predict, outcomes)
-    }
-}
-
-impl Predicts for Viewer {
-    fn loss(&self) -> Loss {
-        Self::loss(self)
-    }
-
-    fn predict(&mut self, encoded: &Encoded, outcomes: &mut Outcomes) -> Result<(), LearnerError> {
-        let rows = 0..encoded.records().len();
-        if self.is_network() {
-            return self.predict_fields(&[Piece { batch: &encoded.fields, rows }], outcomes);
-        }
-        Self::predict(self, &encoded.features, rows, outcomes)
-    }
-}
-
 impl Model {
     /// Predicts a JSON record and says what its features contributed, the `top` largest for each task. Changes nothing.
     ///
@@ -139,18 +105,18 @@ impl Model {
     /// A bad record; its label is not looked at.
     pub fn explain(&mut self, record: &[u8], top: usize) -> Result<Explained, RecordError> {
         let records = self.learner().counters().records;
-        let reader = self.reader().for_prediction();
+        let reader = self.prediction_reader();
         let explained = explain(&reader, self.learner_mut(), record, top);
         self.learner_mut().renumber(records);
         explained
     }
 }
 
-/// What the features of `record` contributed to its prediction by `predicts`, the `top` largest for each task. `reader` does not
+/// What the features of `record` contributed to its prediction by `learner`, the `top` largest for each task. `reader` does not
 /// look at labels.
 pub(super) fn explain(
     reader: &Reader,
-    predicts: &mut dyn Predicts,
+    learner: &mut Learner,
     record: &[u8],
     top: usize,
 ) -> Result<Explained, RecordError> {
@@ -160,8 +126,8 @@ pub(super) fn explain(
     let room = (MAX_EVENTS / recording.events().max(1)).clamp(1, MAX_EXPLAINED);
     let tried: Vec<usize> = features.iter().copied().take(room).collect();
     let names = recording.named(&tried);
-    let loss = predicts.loss();
-    let mut leaver = Leaver { reader, predicts, recording: &recording, encoded: Encoded::default() };
+    let loss = learner.options().loss;
+    let mut leaver = Leaver { reader, learner, recording: &recording, encoded: Encoded::default() };
     let (whole, layout) = leaver.predict_without(&[None])?;
     let whole = whole.into_iter().next().flatten().unwrap_or_default();
     let mut parts = Vec::with_capacity(tried.len());
@@ -193,7 +159,7 @@ pub(super) fn explain(
 /// Predicts a record again and again.
 struct Leaver<'a> {
     reader: &'a Reader,
-    predicts: &'a mut dyn Predicts,
+    learner: &'a mut Learner,
     recording: &'a Recording,
     encoded: Encoded,
 }
@@ -218,7 +184,7 @@ impl Leaver<'_> {
 
     fn predict_encoded(&mut self) -> Result<(Predictions, Layout), RecordError> {
         let mut outcomes = Outcomes { exact: Some(Vec::new()), ..Outcomes::default() };
-        self.predicts.predict(&self.encoded, &mut outcomes)?;
+        self.encoded.process(self.learner, Mode::Predict, &mut outcomes)?;
         let tasks = match &outcomes.tasks {
             Some(tasks) => tasks.iter().cloned().map(Some).collect(),
             None => vec![None],

@@ -28,8 +28,8 @@ impl Model {
         Ok(())
     }
 
-    /// Looks at the records of the [`Engine`](crate::engine::Engine)'s runs from now on, beside learning them; what it saw is saved with
-    /// the model. Learning does not change by a bit. Records that are learned one at a time are not looked at.
+    /// Looks at the records of the [`Engine`](crate::engine::Engine)'s runs from now on, beside learning them, those that came by
+    /// [`Live::learn`](crate::engine::Live::learn) too; what it saw is saved with the model. Learning does not change by a bit. Records that are learned one at a time are not looked at.
     ///
     /// # Errors
     /// More names than can be kept; no memory for a byte a row.

@@ -3,13 +3,45 @@
 use super::super::EngineError;
 use super::super::work::Entry;
 use super::super::write::Out;
-use super::{Span, Stage};
+use super::{Input, Span, Stage};
 use crate::learner::{Mode, Outcome};
 use crate::metrics::{Bad, BadRecord};
 use crate::record::Record;
 use crate::sink::{DeadLetter, Letter, Results, write_prediction};
+use std::sync::Arc;
+
+/// Bad records, counted: as lines of a file or as they came, whichever is wanted.
+#[derive(Debug, Default)]
+pub(super) struct Dead {
+    lines: Vec<u8>,
+    letters: Vec<Letter>,
+    pub(super) count: u64,
+}
+
+impl Dead {
+    /// One more, and why it is bad.
+    pub(super) fn push(&mut self, input: &Input, bad: Bad, record: Record<'_>, reason: String) {
+        input.metrics.bad(told(bad, &record, &reason));
+        self.count += 1;
+        if input.letters {
+            self.letters.push(Letter::new(record, reason));
+        } else {
+            DeadLetter::new(record, reason).write(&mut self.lines);
+        }
+    }
+}
 
 impl Stage<'_> {
+    /// What is handed on of records of `source`; none if that is nothing.
+    pub(super) fn out(&mut self, source: Arc<str>, predictions: Vec<u8>, dead: Dead) -> Option<Out> {
+        let Dead { lines: dead_letters, letters, count } = dead;
+        self.model.skip(count);
+        let some = !predictions.is_empty() || !dead_letters.is_empty() || !letters.is_empty();
+        let results = Results { source, predictions, letters };
+        self.waiting += if self.input.publishes { results.byte_len() } else { 0 };
+        some.then_some(Out::Lines { dead_letters, results })
+    }
+
     /// The lines of a span whose first row has outcome `first`, and the error that ends the run, if there is one.
     pub(super) fn collect(
         &mut self,
@@ -17,10 +49,9 @@ impl Stage<'_> {
         first: usize,
         mode: Mode,
     ) -> (Option<Out>, Option<EngineError>) {
-        let (mut predictions, mut dead_letters, mut letters) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut predictions, mut dead) = (Vec::new(), Dead::default());
         let (mut next, mut failure) = (0, None);
         let Some(work) = self.pending.works().get(span.work) else { return (None, None) };
-        let (mut errors, mut skipped) = (self.errors, 0);
         for index in span.entries.clone() {
             let (Some(record), Some(entry)) = (work.records.get(index), work.entries.get(index)) else {
                 continue;
@@ -35,21 +66,13 @@ impl Stage<'_> {
                 }
             };
             let Some((bad, reason)) = bad.filter(|_| mode != Mode::Again) else { continue };
-            self.input.metrics.bad(told(bad, &record, &reason));
-            if self.input.letters {
-                letters.push(Letter::new(record, reason.clone()));
-            } else {
-                DeadLetter::new(record, reason.clone()).write(&mut dead_letters);
-            }
-            (errors, skipped) = (errors + 1, skipped + 1);
-            failure = failure.or(too_many(errors, self.options.max_errors, record, reason));
+            let errors = self.errors + dead.count + 1;
+            failure = failure.or_else(|| too_many(errors, self.options.max_errors, record, &reason));
+            dead.push(self.input, bad, record, reason);
         }
-        let some = !predictions.is_empty() || !dead_letters.is_empty() || !letters.is_empty();
-        let results = Results { source: work.records.source_name(), predictions, letters };
-        self.waiting += if self.input.publishes { results.byte_len() } else { 0 };
-        self.errors = errors;
-        self.model.skip(skipped);
-        (some.then_some(Out::Lines { dead_letters, results }), failure)
+        let source = work.records.source_name();
+        self.errors += dead.count;
+        (self.out(source, predictions, dead), failure)
     }
 
     /// Writes the prediction of a row, or says why the learner refused it.
@@ -73,14 +96,14 @@ impl Stage<'_> {
     }
 }
 
-pub(super) fn told<'a>(bad: Bad, record: &Record<'a>, reason: &'a str) -> BadRecord<'a> {
+fn told<'a>(bad: Bad, record: &Record<'a>, reason: &'a str) -> BadRecord<'a> {
     let (source, line) = (record.source, record.at.lines + 1);
     BadRecord { bad, reason, source, line, length: record.length, bytes: record.bytes }
 }
 
 /// The error of one bad record too many.
-fn too_many(count: u64, limit: Option<u64>, record: Record<'_>, reason: String) -> Option<EngineError> {
+fn too_many(count: u64, limit: Option<u64>, record: Record<'_>, reason: &str) -> Option<EngineError> {
     let limit = limit.filter(|&limit| count > limit)?;
     let (source_name, line) = (record.source.to_owned(), record.at.lines + 1);
-    Some(EngineError::TooManyErrors { count, limit, source_name, line, reason })
+    Some(EngineError::TooManyErrors { count, limit, source_name, line, reason: reason.to_owned() })
 }

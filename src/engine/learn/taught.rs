@@ -1,16 +1,16 @@
 //! Records that somebody gave to be learned, beside those of the source: learned at once between two batches, a network's as a batch
-//! of their own. They move no position, and their predictions go to who gave them; bad ones are counted, and go to the dead letters'
-//! file as those of the source do, but end no run.
+//! of their own. They move no position, and their predictions go to who gave them. Bad ones are counted and go where dead letters go,
+//! as those of the source do, a topic's with the transaction of the generation that has learned their neighbours; but they end no run.
+//! What there is to see in them is taken up in the order in which they are learned.
 
 use super::super::EngineError;
 use super::super::live::Lesson;
 use super::super::work::{Entry, Work};
-use super::super::write::Out;
-use super::results::told;
+use super::results::Dead;
 use super::{Gone, Links, Stage};
-use crate::learner::{LearnerError, Mode, Outcome, Piece};
+use crate::learner::{LearnerError, Mode, Outcome};
 use crate::metrics::Bad;
-use crate::sink::{Answers, DeadLetter, Results, write_prediction};
+use crate::sink::{Answers, write_prediction};
 
 impl Stage<'_> {
     /// Learns what was given, and answers.
@@ -24,13 +24,12 @@ impl Stage<'_> {
         let scored = |outcome: &&Outcome| matches!(outcome, Outcome::Scored { .. });
         self.records += self.outcomes.rows.iter().filter(scored).count() as u64;
         self.taught = true;
-        let (answers, dead_letters) = self.answers(&work);
-        if !dead_letters.is_empty() {
-            let results =
-                Results { source: work.records.source_name(), predictions: Vec::new(), letters: Vec::new() };
-            if links.lines.send(Out::Lines { dead_letters, results }).is_err() {
-                return Ok(Err(Gone));
-            }
+        self.model.teach(work.records.len() as u64);
+        self.model.see(&work.seen, &(0..work.entries.len()));
+        let (answers, dead) = self.answers(&work);
+        let out = self.out(work.records.source_name(), Vec::new(), dead);
+        if out.is_some_and(|out| links.lines.send(out).is_err()) {
+            return Ok(Err(Gone));
         }
         self.tell_batch(&work);
         done(answers);
@@ -39,24 +38,17 @@ impl Stage<'_> {
 
     fn process_taught(&mut self, work: &Work) -> Result<(), LearnerError> {
         let (learner, outcomes) = (self.model.learner_mut(), &mut self.outcomes);
-        let rows = 0..work.encoded.records().len();
-        if learner.is_network() {
-            return learner.process_fields(
-                &[Piece { batch: &work.encoded.fields, rows }],
-                Mode::Learn,
-                outcomes,
-            );
-        }
-        let batch = &work.encoded.features;
         match self.team {
-            None => learner.process(batch, rows, Mode::Learn, outcomes),
-            Some(team) => team.joined(learner, |learner| learner.process(batch, rows, Mode::Learn, outcomes)),
+            None => work.encoded.process(learner, Mode::Learn, outcomes),
+            Some(team) => {
+                team.joined(learner, |learner| work.encoded.process(learner, Mode::Learn, outcomes))
+            }
         }
     }
 
-    /// What is said of each record, and the dead letters of bad ones.
-    fn answers(&mut self, work: &Work) -> (Answers, Vec<u8>) {
-        let (mut answers, mut dead_letters, mut row, mut skipped) = (Answers::default(), Vec::new(), 0, 0);
+    /// What is said of each record, and the bad ones.
+    fn answers(&self, work: &Work) -> (Answers, Dead) {
+        let (mut answers, mut dead, mut row) = (Answers::default(), Dead::default(), 0);
         for (entry, record) in work.entries.iter().zip(work.records.iter()) {
             let bad = match entry {
                 Entry::Bad(bad, reason) => Some((*bad, reason.clone())),
@@ -77,13 +69,10 @@ impl Stage<'_> {
             };
             if let Some((bad, reason)) = bad {
                 answers.bad(&reason);
-                self.input.metrics.bad(told(bad, &record, &reason));
-                DeadLetter::new(record, reason).write(&mut dead_letters);
-                skipped += 1;
+                dead.push(self.input, bad, record, reason);
             }
         }
-        self.model.skip(skipped);
-        (answers, dead_letters)
+        (answers, dead)
     }
 
     /// Learns what was given until now; nothing more is taken.

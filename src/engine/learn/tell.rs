@@ -3,10 +3,8 @@
 //! microseconds a second, whatever their size and number.
 
 use crate::engine::summary;
-use crate::learner::{CalibrationBin as Bin, Learner, Report};
-use crate::metrics::{
-    CALIBRATION, CalibrationBin, Figures, Metrics, NORMS, Quality, TableFigures, TaskFigures,
-};
+use crate::learner::{CalibrationBin, Learner, Report};
+use crate::metrics::{CALIBRATION, Figures, Metrics, NORMS, Quality, TableFigures, TaskFigures};
 use std::time::{Duration, Instant};
 
 /// How often.
@@ -59,7 +57,7 @@ impl Teller {
         }
         let means = [&lives, &windows].map(|reports| {
             let examples = reports.iter().map(|report| report.examples).sum();
-            quality(&Report { examples, figures: summary::mean(reports) }, &[])
+            quality(&Report { examples, figures: summary::mean(reports) }, Vec::new())
         });
         let tasks =
             if learner.counters().examples > 0 { tasks(learner, &lives, &windows) } else { Vec::new() };
@@ -135,8 +133,8 @@ fn tasks(learner: &Learner, lives: &[Report], windows: &[Report]) -> Vec<TaskFig
     let named = task_names(learner).into_iter().zip(lives.iter().zip(windows)).zip(calibrations).enumerate();
     let tasks = named.map(|(index, ((name, (life, window)), [life_bins, window_bins]))| TaskFigures {
         task: name.map(|name| shown(&name, index)),
-        life: quality(life, &life_bins),
-        window: quality(window, &window_bins),
+        life: quality(life, life_bins),
+        window: quality(window, window_bins),
     });
     tasks.collect()
 }
@@ -145,22 +143,18 @@ fn task_names(learner: &Learner) -> Vec<Option<String>> {
     learner.task_names().map(|name| name.map(str::to_owned)).collect()
 }
 
-fn quality(report: &Report, bins: &[Bin]) -> Quality {
+fn quality(report: &Report, bins: Vec<CalibrationBin>) -> Quality {
     let Report { examples, figures } = report;
     if *examples == 0 {
         return Quality::default();
     }
-    let bin = |bin: &Bin| {
-        let Bin { from, prediction, label, weight } = *bin;
-        CalibrationBin { from, prediction, label, weight }
-    };
     Quality {
         examples: *examples,
         loss: figures.loss,
         auc: figures.auc,
         normalized_entropy: figures.normalized_entropy,
         calibration: figures.calibration,
-        bins: bins.iter().map(bin).collect(),
+        bins,
     }
 }
 

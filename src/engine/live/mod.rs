@@ -13,22 +13,22 @@
 //! batches of the run in the order in which they came.
 
 mod feed;
+mod lessons;
 mod seat;
 #[cfg(feature = "serve")]
 mod service;
 
 pub(super) use feed::{Feed, Lesson};
 
-use super::encode::{Reader, ReaderScratch};
+use super::encode::Reader;
 use super::summary::Summary;
-use super::work::{self, Work};
 use super::{Model, RecordError};
 use crate::learner::{LearnerError, Viewer};
-use crate::record::Position;
 use crate::sink::Answers;
 use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Condvar, Mutex, Ordering, lock, wait_briefly};
-use crossbeam_channel::{Sender, TrySendError, bounded};
+use crossbeam_channel::bounded;
 use feed::Held;
+use lessons::Lessons;
 use seat::{Published, Wish};
 use serde::Serialize;
 use std::sync::Arc;
@@ -78,13 +78,7 @@ struct Current {
     about: Option<(u64, Arc<About>)>,
     in_vain: Option<Instant>,
     /// Of a run that learns.
-    lessons: Option<Lessons>,
-}
-
-#[derive(Debug, Clone)]
-struct Lessons {
-    queue: Sender<Lesson>,
-    reader: Arc<Reader>,
+    lessons: Option<Arc<Lessons>>,
 }
 
 #[derive(Debug)]
@@ -98,8 +92,7 @@ struct Shared {
     asked_about: AtomicBool,
     generation: AtomicU64,
     record_limit: usize,
-    /// Records and bytes that came to be learned; the bytes are those that wait.
-    came: AtomicU64,
+    /// Bytes that wait to be learned.
     waiting: Arc<AtomicUsize>,
 }
 
@@ -118,7 +111,6 @@ impl Live {
             asked_about: AtomicBool::new(false),
             generation: AtomicU64::new(0),
             record_limit,
-            came: AtomicU64::new(0),
             waiting: Arc::default(),
         }))
     }
@@ -126,7 +118,7 @@ impl Live {
     /// Answers by `model` from now on, the stored `generation`: labels are not looked at.
     pub fn publish(&self, model: &Model, generation: Option<u64>) {
         self.saved(generation.unwrap_or(0));
-        let reader = Arc::new(model.reader().for_prediction());
+        let reader = model.prediction_reader();
         self.put(reader, model.learner().view(), 0);
         self.put_about(model, 0, false);
     }
@@ -163,27 +155,14 @@ impl Live {
     /// Nobody learns, or too much waits.
     pub fn learn(&self, records: &[&[u8]], done: Box<dyn FnOnce(Answers) + Send>) -> Result<(), LiveError> {
         let current = lock(&self.0.current);
-        let Some(Lessons { queue, reader }) = current.lessons.clone() else {
+        let Some(lessons) = current.lessons.clone() else {
             let is_there = current.published.is_some();
             return Err(if is_there { LiveError::NoLearning } else { LiveError::NotReady });
         };
         drop(current);
         let bytes = records.iter().map(|record| record.len() + 64).sum();
         let held = Held::take(&self.0.waiting, bytes).ok_or(LiveError::Busy)?;
-        let mut work = Work::default();
-        work.records.reset(&SOURCE.into(), 0, Position::default());
-        let first = self.0.came.fetch_add(records.len() as u64, Ordering::Relaxed);
-        let position = |lines| Position { lines, offset: lines };
-        for (at, record) in (first..).zip(records) {
-            let kept = record.get(..self.0.record_limit).unwrap_or(record);
-            work.records.push(kept, record.len() as u64, position(at), position(at + 1));
-        }
-        work::parse(&reader, None, &mut ReaderScratch::default(), &mut work);
-        match queue.try_send(Lesson { work, done, _held: held }) {
-            Ok(()) => Ok(()),
-            Err(TrySendError::Full(_)) => Err(LiveError::Busy),
-            Err(TrySendError::Disconnected(_)) => Err(LiveError::NoLearning),
-        }
+        lessons.give(records, self.0.record_limit, (done, held))
     }
 
     /// Options, counters, figures and generation of the model as JSON; no secret is among them.
@@ -268,18 +247,15 @@ impl Live {
     /// Answers by the model of a run that begins, and takes records to be learned if it `learns`.
     pub(super) fn attach(&self, model: &Model, learns: bool) -> Feed {
         let (queue, lessons) = bounded(LESSONS_WAITING);
-        let reader = Arc::new(model.reader().for_prediction());
+        let reader = model.prediction_reader();
         self.put(Arc::clone(&reader), model.learner().view(), 0);
         self.put_about(model, 0, learns);
         if learns {
-            lock(&self.0.current).lessons = Some(Lessons { queue, reader: model.reader() });
+            lock(&self.0.current).lessons = Some(Arc::new(Lessons::new(model, queue)));
         }
         Feed::new(self, reader, lessons)
     }
 }
-
-/// The name of what came to be learned, where sources have theirs.
-const SOURCE: &str = "http";
 
 #[cfg(test)]
 mod tests {

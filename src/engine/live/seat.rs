@@ -3,7 +3,7 @@
 use super::{LiveError, RecordError};
 use crate::engine::encode::{Beside, Encoded, Reader, ReaderScratch};
 use crate::engine::explain::explain;
-use crate::learner::{LearnerError, Outcomes, Piece, Viewer};
+use crate::learner::{LearnerError, Mode, Outcomes, Viewer};
 use crate::sink::{Answers, write_embedding, write_prediction};
 use crate::sync::{Mutex, lock};
 use std::sync::Arc;
@@ -73,7 +73,7 @@ impl Published {
                 answers.bad(&too_long(limit, record));
                 continue;
             }
-            match explain(&self.reader, &mut seat.viewer, record, TOP) {
+            match explain(&self.reader, seat.viewer.learner_mut(), record, TOP) {
                 Ok(explained) => answers.good(|out| {
                     // A value written to a vector cannot fail.
                     let _ = serde_json::to_writer(&mut *out, &explained);
@@ -120,12 +120,7 @@ impl Seat {
     /// Answers with the predictions of what was read.
     fn predict(&mut self, errors: &[Option<String>], answers: &mut Answers) -> Result<(), LearnerError> {
         let Self { viewer, encoded, outcomes, next, .. } = self;
-        let rows = 0..encoded.records().len();
-        if viewer.is_network() {
-            viewer.predict_fields(&[Piece { batch: &encoded.fields, rows }], outcomes)?;
-        } else {
-            viewer.predict(&encoded.features, rows, outcomes)?;
-        }
+        encoded.process(viewer.learner_mut(), Mode::Predict, outcomes)?;
         let mut row = 0;
         for error in errors {
             if let Some(error) = error {

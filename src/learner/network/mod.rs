@@ -16,9 +16,9 @@ mod retrieve;
 
 use super::{
     Counters, LabelShape, Learner, LearnerError, LearnerOptions, LearnerState, Mode, Outcome, Outcomes,
-    Piece, Rejection, Watched, task_name,
+    Piece, Rejection, Watched, WeightsOf, task_name,
 };
-use crate::batch::{Batch, Slot};
+use crate::batch::Batch;
 use crate::field::Fields;
 use crate::model::network::{HeadOptions, HeadState, Inputs, Network, NetworkHead, Step, Targets};
 use crate::optim::{OptimizerOptions, Vectors};
@@ -122,31 +122,10 @@ impl NetworkArm {
         self.tables.iter().map(|(name, _)| name.clone()).collect()
     }
 
-    pub(super) fn for_each_weight(&self, index: usize, mut visit: impl FnMut(f32)) {
-        if let Some((_, table)) = self.tables.get(index) {
-            table.for_each_touched(|_, row| self.rule.weights(row).into_iter().for_each(&mut visit));
-        }
-    }
-
-    pub(super) fn sample_norms(
-        &self,
-        index: usize,
-        place: (usize, usize),
-        most: usize,
-        mut visit: impl FnMut(f32),
-    ) {
-        if let Some((_, table)) = self.tables.get(index) {
-            table.sample_touched(place, most, |row| {
-                let squares: f32 = self.rule.weights(row).into_iter().map(|weight| weight * weight).sum();
-                visit(squares.sqrt());
-            });
-        }
-    }
-
-    /// The weights of a row; none of one that the table does not have.
-    pub(super) fn row_weights(&self, index: usize, slot: Slot) -> Vec<f32> {
-        let row = self.tables.get(index).and_then(|(_, table)| table.copied(slot));
-        row.map_or(Vec::new(), |row| self.rule.weights(&row).into_iter().collect())
+    /// A table, and what a row of it weighs: its vector.
+    pub(super) fn weights(&self, index: usize) -> Option<(&Table, WeightsOf<'_>)> {
+        let (_, table) = self.tables.get(index)?;
+        Some((table.as_ref(), Box::new(|row, visit| self.rule.weights(row).into_iter().for_each(visit))))
     }
 
     /// Dense parameters by name, and the head's own state: its two counts, and the word of its generator in two halves, which

@@ -17,7 +17,7 @@ function make(tag, attributes = {}, ...children) {
 
 // ---- asking ----
 
-let offers = { token: false, predict: false, explain: false, insight: false };
+let offers = { token: false, predict: false, explain: false, insight: false, model: false };
 let token = null; // in memory only
 
 async function ask(path, options = {}) {

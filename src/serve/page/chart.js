@@ -8,12 +8,26 @@ let columns = [];
 let past = []; // samples as the server sent them
 let speed = null;
 
+/// The tasks whose past the server keeps, and which of them is shown; none: the mean of all.
+let tasks = [];
+let chosen = null;
+
 function remember(history) {
   columns = history.columns;
-  past.push(...history.samples);
+  tasks = history.tasks ?? [];
+  const from = lastTime();
+  past.push(...history.samples.filter((one) => one[columns.indexOf("time")] > from));
   // Of what is too much, the older half is thinned.
   if (past.length > KEPT) past = past.filter((_, index) => index >= past.length / 2 || index % 2 === 0);
 }
+
+function choose(task) {
+  chosen = task;
+  past = [];
+}
+
+/// Of one task, or of all.
+const ofTask = (labels) => (chosen === null ? labels : { ...labels, task: chosen });
 
 const column = (name, samples) => samples.map((one) => one[columns.indexOf(name)]);
 const lastTime = () => (past.length ? past[past.length - 1][columns.indexOf("time")] : 0);
@@ -173,7 +187,7 @@ function drawCharts() {
   const both = (name) => [times, column(name + "_life", samples), column(name + "_window", samples)];
   const last = (list) => list.findLast((value) => value !== null && value !== undefined);
   const said = (data) => (last(data[2]) === undefined ? "" : "window " + four(last(data[2])));
-  const means = all("task_loss").length ? "mean of the tasks, " : "";
+  const means = chosen !== null ? `task ${chosen}, ` : all("task_loss").length ? "mean of the tasks, " : "";
   for (const [name, of] of [["loss", "loss"], ["auc", "auc"], ["entropy", "normalized_entropy"]]) {
     const data = both(of);
     charts[name].draw(data, said(data) && means + said(data));
@@ -186,8 +200,8 @@ function drawCharts() {
 }
 
 function drawCalibration() {
-  const tasks = [...new Set(all("calibration_weight").map(({ labels }) => labels.task))];
-  const task = tasks[0];
+  const named = [...new Set(all("calibration_weight").map(({ labels }) => labels.task))];
+  const task = chosen ?? named[0];
   const curve = (over) => {
     const of = (name) => new Map(all(name).filter(({ labels }) => labels.over === over && labels.task === task).map(({ labels, value }) => [labels.bin, value]));
     const [predictions, labels] = [of("calibration_prediction_mean"), of("calibration_label_mean")];

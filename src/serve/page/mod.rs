@@ -1,18 +1,19 @@
 //! The live page at `/`: a few files of ours and the charts' library (uPlot, `vendor/`), all in the binary.
 //!
 //! The page is a client like any other: what it shows is what `/metrics`, `/history`, `/dead-letters` and, where they are offered,
-//! `/insight`, `/predict` and `/explain` answer, and it writes all of it as text, never as markup. So a record cannot put a
+//! `/insight`, `/model`, `/predict` and `/explain` answer, and it writes all of it as text, never as markup. So a record cannot put a
 //! script into it, and if it could, the policy sent with the page would not let it run: scripts, styles and requests of this
 //! server alone, no frames, no forms that go elsewhere.
 
-use super::Sight;
+use super::{Sight, api};
 use crate::metrics::Metrics;
 use axum::Router;
 use axum::extract::RawQuery;
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use percent_encoding::percent_decode_str;
 use std::sync::Arc;
 
 /// What the page may do and load.
@@ -48,6 +49,8 @@ pub(super) struct Offers {
     pub(super) explain: bool,
     /// `GET /insight`
     pub(super) insight: bool,
+    /// `GET /model`
+    pub(super) model: bool,
 }
 
 /// The page's own files, which hold nothing of the run: open to all who reach the server.
@@ -70,7 +73,13 @@ pub(super) fn is_file(path: &str) -> bool {
 pub(super) fn data<S: Clone + Send + Sync + 'static>(metrics: Metrics, records: bool) -> Router<S> {
     let past = metrics.clone();
     let history = async move |RawQuery(query): RawQuery| {
-        ([(header::CONTENT_TYPE, JSON)], past.history(since(query.as_deref())))
+        let since = parameter(query.as_deref(), "since=").and_then(|since| since.parse().ok()).unwrap_or(0.0);
+        let told = match parameter(query.as_deref(), "task=") {
+            None => Some(past.history(since)),
+            Some(task) => past.history_of(&percent_decode_str(task).decode_utf8_lossy(), since),
+        };
+        let answer = |told| ([(header::CONTENT_TYPE, JSON)], told).into_response();
+        told.map_or_else(|| api::failure(StatusCode::NOT_FOUND, "no task of this name"), answer)
     };
     let letters = async move || ([(header::CONTENT_TYPE, JSON)], metrics.dead_letters(records));
     let router = Router::new().route("/history", get(history)).route("/dead-letters", get(letters));
@@ -84,11 +93,9 @@ pub(super) fn insight<S: Clone + Send + Sync + 'static>(sight: Option<Arc<dyn Si
     Router::new().route("/insight", get(answer)).layer(map_response(guard))
 }
 
-/// The time in `since=…`; without one, or with nonsense, all there is.
-fn since(query: Option<&str>) -> f64 {
-    let pairs = query.unwrap_or_default().split('&');
-    let value = pairs.filter_map(|pair| pair.strip_prefix("since=")).next();
-    value.and_then(|value| value.parse().ok()).unwrap_or(0.0)
+/// What stands behind `name` in the query, as it was written.
+fn parameter<'q>(query: Option<&'q str>, name: &str) -> Option<&'q str> {
+    query?.split('&').find_map(|pair| pair.strip_prefix(name))
 }
 
 async fn guard(answer: Response) -> Response {
@@ -111,15 +118,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_taken_from_the_query_or_not_at_all() {
+    fn what_is_asked_stands_in_the_query_or_does_not() {
         for (query, expected) in [
-            (None, 0.0),
-            (Some("since=12.5"), 12.5),
-            (Some("a=1&since=7&since=8"), 7.0),
-            (Some("since=x"), 0.0),
-            (Some("nonsense"), 0.0),
+            (None, None),
+            (Some("since=12.5"), Some("12.5")),
+            (Some("a=1&since=7&since=8"), Some("7")),
+            (Some("nosince=1&since="), Some("")),
+            (Some("nonsense"), None),
         ] {
-            assert_eq!(since(query), expected, "{query:?}");
+            assert_eq!(parameter(query, "since="), expected, "{query:?}");
         }
     }
 

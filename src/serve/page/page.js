@@ -6,22 +6,23 @@
 const OVER = { over: "window" };
 const TILES = [
   { name: "Records", of: () => sample("records_total"), format: whole, note: () => (speed === null ? "" : rate(speed) + "/s") },
-  { name: "Examples", of: () => sample("model_examples"), format: whole, note: () => "in its life" },
-  { name: "Window loss", of: () => sample("loss", OVER), format: four, note: () => beside("loss", four) },
-  { name: "Window AUC", of: () => sample("auc", OVER), format: four, note: () => beside("auc", four) },
-  { name: "Window entropy", of: () => sample("normalized_entropy", OVER), format: four, note: () => beside("normalized_entropy", four) },
-  { name: "Window calibration", of: () => sample("calibration_ratio", OVER), format: three, note: () => beside("calibration_ratio", three) },
+  { name: "Examples", of: () => (chosen === null ? sample("model_examples") : sample("task_examples", ofTask({}))), format: whole, note: () => "in its life" },
+  { name: "Window loss", of: () => sample(lossName(), ofTask(OVER)), format: four, note: () => beside(lossName(), four) },
+  { name: "Window AUC", of: () => sample("auc", ofTask(OVER)), format: four, note: () => beside("auc", four) },
+  { name: "Window entropy", of: () => sample("normalized_entropy", ofTask(OVER)), format: four, note: () => beside("normalized_entropy", four) },
+  { name: "Window calibration", of: () => sample("calibration_ratio", ofTask(OVER)), format: three, note: () => beside("calibration_ratio", three) },
   { name: "Bad records", of: worstFirst, format: whole, note: () => "" },
   { name: "Last checkpoint", of: () => sample("last_checkpoint_age_seconds"), format: ago, note: generation },
   { name: "Last commit", of: () => sample("last_commit_timestamp_seconds"), format: clock, note: () => whole(value("commits_total")) + " commits" },
   { name: "Partitions", of: () => sample("partitions"), format: whole, note: () => whole(value("brokers_up")) + " brokers up" },
 ];
 
+const lossName = () => (chosen === null ? "loss" : "task_loss");
 const value = (name, wanted = {}) => sample(name, wanted)?.value ?? 0;
 const sum = (name) => all(name).reduce((total, { value }) => total + value, 0);
 
 function beside(name, format) {
-  const life = sample(name, { over: "life" });
+  const life = sample(name, ofTask({ over: "life" }));
   return life ? "life " + format(life.value) : "";
 }
 
@@ -200,6 +201,38 @@ function drawSchema(told) {
   card("schema", "Schema", note, content);
 }
 
+// ---- which task ----
+
+/// A choice where there are several; in the order of the server's, under whatever name they have.
+function drawChoice() {
+  const list = $("task-choice");
+  $("task").hidden = tasks.length < 2;
+  const known = [...list.options].slice(1).map((option) => option.textContent);
+  if (known.length === tasks.length && known.every((name, index) => name === tasks[index])) return;
+  list.replaceChildren(make("option", { value: "" }, "mean of all"), ...tasks.map((task, index) => make("option", { value: index }, task)));
+  list.value = chosen === null ? "" : String(tasks.indexOf(chosen));
+}
+
+// ---- what the model is ----
+
+let modelAt = 0;
+
+/// Options and counts, while somebody looks at them.
+async function drawModel() {
+  $("model").hidden = !offers.model;
+  if (!offers.model || !$("model").open || Date.now() - modelAt < 5000) return;
+  modelAt = Date.now();
+  const answer = await ask("/model");
+  if (!answer.ok) {
+    $("model-told").replaceChildren(make("p", { class: "quiet" }, reasonIn(await answer.text())));
+    return;
+  }
+  const { config, summary, ...about } = await answer.json();
+  const rows = (found) => Object.entries(found).map(([key, value]) => [key, value !== null && typeof value === "object" ? make("td", {}, make("code", {}, JSON.stringify(value))) : String(value)]);
+  const part = (caption, found) => make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption }, table(["", ""], rows(found), { caption }));
+  $("model-told").replaceChildren(part("options", config), part("counts and figures", { ...about, ...summary }));
+}
+
 // ---- a record to try ----
 
 function offerTry() {
@@ -265,10 +298,15 @@ function sayStatus() {
 }
 
 async function look() {
-  const [answer, history] = await Promise.all([ask("/metrics"), ask("/history?since=" + lastTime())]);
+  const asked = chosen;
+  const query = `since=${lastTime()}` + (asked === null ? "" : "&task=" + encodeURIComponent(asked));
+  const [answer, history] = await Promise.all([ask("/metrics"), ask("/history?" + query)]);
   if (!answer.ok || !history.ok) throw new Gone(`${answer.status}, ${history.status}`);
   now = parseMetrics(await answer.text());
-  remember(await history.json());
+  const told = await history.json();
+  if (asked !== chosen) return; // another task was chosen meanwhile
+  remember(told);
+  drawChoice();
   $("version").textContent = all("build_info")[0]?.labels.version ?? "";
   drawCharts(); // before the tiles: it finds the speed
   drawTiles();
@@ -277,7 +315,7 @@ async function look() {
   drawTables();
   drawNorms();
   sayStatus();
-  await Promise.all([drawLetters(), drawInsight()]);
+  await Promise.all([drawLetters(), drawInsight(), drawModel()]);
   document.documentElement.dataset.looks = String(Number(document.documentElement.dataset.looks || 0) + 1);
 }
 
@@ -312,6 +350,11 @@ async function begin() {
   makeCharts();
   offerTry();
   $("range").addEventListener("change", drawCharts);
+  $("task-choice").addEventListener("change", () => {
+    const { value: place } = $("task-choice");
+    choose(place === "" ? null : tasks[place]);
+  });
+  $("model").addEventListener("toggle", () => (modelAt = 0));
   $("try-form").addEventListener("submit", (event) => {
     event.preventDefault();
     tryRecord(event.submitter?.value || (offers.explain ? "explain" : "predict"));

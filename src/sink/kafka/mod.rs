@@ -306,14 +306,15 @@ impl KafkaCommits {
         }
     }
 
-    /// Without a control record the group's offsets tell.
+    /// Without a control record the group's offsets tell. Bad records that came beside the input move none: they are sent again then,
+    /// for twice is better than never.
     fn has_committed(
         &self,
         commit: &Commit<'_>,
         member: Option<&Member>,
         patience: &mut Patience<'_>,
     ) -> Result<bool, PublishError> {
-        let Some(member) = member else { return Ok(false) };
+        let Some(member) = member.filter(|_| !commit.offsets.is_empty()) else { return Ok(false) };
         loop {
             match member.has_committed(&commit.offsets) {
                 Ok(committed) => return Ok(committed),

@@ -1,5 +1,6 @@
 //! Results as messages: a prediction to the partition its record came from, under its id; a bad record as it came, with
-//! headers that say where from and why.
+//! headers that say where from and why. Records that came to be learned beside the input are of no partition: the bad ones among them
+//! go to all in turn, and `flexihash.source` stands in the place of topic and partition.
 
 use super::KafkaOutputs;
 use super::outbox::Fault;
@@ -20,8 +21,8 @@ pub(super) fn of(
     letter_partitions: i32,
     mut send: impl FnMut(BaseRecord<'_, [u8], [u8]>) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
-    let Some(from) = Partition::parse(&results.source) else { return Ok(()) };
-    if let Some(topic) = &outputs.predictions {
+    let from = Partition::parse(&results.source);
+    if let (Some(topic), Some(from)) = (&outputs.predictions, &from) {
         for line in results.predictions.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
             let id = id_of(line).filter(|id| id.len() + line.len() <= RECORD_BYTES);
             if line.len() > RECORD_BYTES {
@@ -36,30 +37,53 @@ pub(super) fn of(
         }
     }
     if let Some(topic) = &outputs.dead_letters {
-        let to = Partition::new(topic, from.number.rem_euclid(letter_partitions.max(1)));
+        let count = letter_partitions.max(1);
         for letter in &results.letters {
-            send(message(&to, &from, letter))?;
+            let to = match &from {
+                Some(from) => from.number.rem_euclid(count),
+                None => (letter.offset % u64::from(count.unsigned_abs())) as i32,
+            };
+            let headers = headers(&results.source, from.as_ref(), letter);
+            send(message(&Partition::new(topic, to), headers, letter))?;
         }
     }
     Ok(())
 }
 
-fn message<'a>(to: &'a Partition, from: &Partition, letter: &'a Letter) -> BaseRecord<'a, [u8], [u8]> {
-    let key = letter.key.as_deref().filter(|key| key.len() < RECORD_BYTES / 2);
-    let room = RECORD_BYTES - key.map_or(0, <[u8]>::len);
-    let bytes = letter.bytes.get(..room).unwrap_or(&letter.bytes);
-    let reason: String = letter.reason.chars().take(1000).collect();
+/// Where a letter came from, and why it is one.
+fn headers(source: &str, from: Option<&Partition>, letter: &Letter) -> OwnedHeaders {
     let header =
         |headers: OwnedHeaders, key: &str, value: &str| headers.insert(Header { key, value: Some(value) });
-    let mut headers = header(OwnedHeaders::new(), "flexihash.topic", &from.topic);
-    headers = header(headers, "flexihash.partition", &from.number.to_string());
+    let mut headers = OwnedHeaders::new();
+    headers = match from {
+        Some(from) => {
+            let topic = header(headers, "flexihash.topic", &from.topic);
+            header(topic, "flexihash.partition", &from.number.to_string())
+        }
+        None => header(headers, "flexihash.source", source),
+    };
     headers = header(headers, "flexihash.offset", &letter.offset.to_string());
+    let reason: String = letter.reason.chars().take(1000).collect();
     headers = header(headers, "flexihash.reason", &reason);
-    if bytes.len() as u64 != letter.length {
+    if payload(letter).len() as u64 != letter.length {
         headers = header(headers, "flexihash.truncated", &letter.length.to_string());
     }
-    let mut record =
-        BaseRecord::<[u8], [u8]>::to(&to.topic).partition(to.number).payload(bytes).headers(headers);
-    record.key = key;
+    headers
+}
+
+fn key(letter: &Letter) -> Option<&[u8]> {
+    letter.key.as_deref().filter(|key| key.len() < RECORD_BYTES / 2)
+}
+
+/// As much of the record as a message holds beside its key.
+fn payload(letter: &Letter) -> &[u8] {
+    let room = RECORD_BYTES - key(letter).map_or(0, <[u8]>::len);
+    letter.bytes.get(..room).unwrap_or(&letter.bytes)
+}
+
+fn message<'a>(to: &'a Partition, headers: OwnedHeaders, letter: &'a Letter) -> BaseRecord<'a, [u8], [u8]> {
+    let record = BaseRecord::<[u8], [u8]>::to(&to.topic).partition(to.number);
+    let mut record = record.payload(payload(letter)).headers(headers);
+    record.key = key(letter);
     record
 }

@@ -15,7 +15,7 @@ pub struct CalibrationBin {
 
 /// Gathers fine bins, `(prediction, (weight of positives, of negatives))` in ascending order, into ranges from each of `edges` on.
 /// Those without weight are left out.
-pub(super) fn bins(fine: impl Iterator<Item = (f64, (f64, f64))>, edges: &[f64]) -> Vec<CalibrationBin> {
+pub fn calibration_bins(fine: impl Iterator<Item = (f64, (f64, f64))>, edges: &[f64]) -> Vec<CalibrationBin> {
     let mut bins: Vec<CalibrationBin> =
         edges.iter().map(|&from| CalibrationBin { from, ..CalibrationBin::default() }).collect();
     for (prediction, (positive, negative)) in fine {
