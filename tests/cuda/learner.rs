@@ -354,7 +354,7 @@ pub(crate) fn steps_too_far_are_counted_as_on_the_cpu<M: Anywhere>(machine: &Arc
     for learner in [&mut there, &mut here] {
         pass(learner, &batch, 0..20, Mode::Learn);
     }
-    assert!(here.counters().dropped_steps > 20, "{:?}", here.counters());
+    assert!(here.counters().dropped_steps >= 20, "{:?}", here.counters());
     assert_same("too far", &there, &here);
 }
 
