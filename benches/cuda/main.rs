@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a bench")]
 
 mod data;
+mod network;
 mod stream;
 
 use data::{Keys, RECORD, Work};
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
     // Without `--bench`, which `cargo bench` and benches/cuda.sh pass, the data is checked and nothing is timed.
     if !std::env::args().any(|arg| arg == "--bench") {
         data::check();
+        network::check();
         return ExitCode::SUCCESS;
     }
     let index = std::env::var("FLEXIHASH_CUDA_DEVICE").map_or(0, |index| index.parse().unwrap());
@@ -53,7 +55,9 @@ fn all(device: &Arc<Device>) -> Result<(), CudaError> {
             }
         }
     }
-    stream::all(device)
+    stream::all(device)?;
+    network::all(device)
+        .map_err(|reason| CudaError::Driver { doing: "learning a stream by a network", reason })
 }
 
 /// Microseconds of torch by (kernel, dim, keys, features); empty where it has not run.
