@@ -7,29 +7,30 @@
 
 use flexihash::kernel::cuda::{Arg, CudaError, Kernel, Machine};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// As the machine inside, until it fails.
 #[derive(Debug)]
 pub(crate) struct Failing<M> {
     inside: Arc<M>,
-    failed: AtomicBool,
+    /// What it still does.
+    left: AtomicUsize,
 }
 
 impl<M> Failing<M> {
     pub(crate) fn new(inside: Arc<M>) -> Arc<Self> {
-        Arc::new(Self { inside, failed: AtomicBool::new(false) })
+        Arc::new(Self { inside, left: AtomicUsize::new(usize::MAX) })
     }
 
-    /// From now on nothing works.
-    pub(crate) fn fail(&self) {
-        self.failed.store(true, Ordering::Relaxed);
+    /// It does `more` of what it is asked for, and then nothing.
+    pub(crate) fn fail_after(&self, more: usize) {
+        self.left.store(more, Ordering::Relaxed);
     }
 
     fn inside(&self) -> Result<&M, CudaError> {
-        match self.failed.load(Ordering::Relaxed) {
-            true => Err(CudaError::Driver { doing: "failing", reason: "on purpose".to_owned() }),
-            false => Ok(&self.inside),
+        match self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)) {
+            Ok(_) => Ok(&self.inside),
+            Err(_) => Err(CudaError::Driver { doing: "failing", reason: "on purpose".to_owned() }),
         }
     }
 }

@@ -4,7 +4,7 @@
 use flexihash::batch::Slot;
 use flexihash::checkpoint::{ModelDir, Writer};
 use flexihash::config::{ConfigFile, Every, ModelConfig, ModelFlags};
-use flexihash::engine::{Engine, EngineOptions, Model, Outputs};
+use flexihash::engine::{Engine, EngineError, EngineOptions, Model, Outputs};
 use flexihash::field::{FieldBatch, FieldEncoder, FieldHasher, FieldScratch};
 use flexihash::hash::HashKey;
 use flexihash::kernel::cuda::{CudaError, Machine};
@@ -358,11 +358,11 @@ pub(crate) fn steps_too_far_are_counted_as_on_the_cpu<M: Anywhere>(machine: &Arc
     assert_same("too far", &there, &here);
 }
 
-fn run(model: Model, store: Writer, input: &Path) -> Model {
+fn run(model: Model, store: Writer, input: &Path) -> Result<Model, EngineError> {
     let source = LinesSource::open(&[input.to_owned()], LinesOptions::default()).unwrap();
     let options = EngineOptions { checkpoint_every: vec![Every::Records(30)], ..EngineOptions::default() };
     let engine = Engine::new(model, options, Outputs::default(), Some(store));
-    engine.run(Box::new(source), &AtomicBool::new(false), &mut ()).unwrap().model
+    Ok(engine.run(Box::new(source), &AtomicBool::new(false), &mut ())?.model)
 }
 
 /// A model is stored while it learns on one side, and goes on, from what is stored, on the other; it is that of a run on the CPU alone.
@@ -385,7 +385,7 @@ pub(crate) fn a_stored_model_goes_on_on_the_other_side<M: Anywhere>(machine: &Ar
                 if there {
                     model.move_to_device(Arc::clone(machine)).unwrap();
                 }
-                run(model, store, &folder.path().join(format!("part{index}")));
+                run(model, store, &folder.path().join(format!("part{index}"))).unwrap();
             }
             let mut stored = ModelDir::open(&path).unwrap().latest().unwrap().unwrap();
             let config = stored.manifest().progress.config.clone();
@@ -420,7 +420,7 @@ pub(crate) fn learners_that_do_not_fit_are_refused<M: Anywhere>(machine: &Arc<M>
 }
 
 /// A network on a machine that has failed says so from then on, and is not saved: its rows may be half-way.
-pub(crate) fn what_has_failed_is_not_saved<M: Anywhere>(machine: &Arc<M>, fail: impl Fn()) {
+pub(crate) fn what_has_failed_is_not_saved<M: Anywhere>(machine: &Arc<M>, fail_after: impl Fn(usize)) {
     let flags = flags(&format!("{}\n{DOT}", RULES[2]));
     let folder = tempfile::tempdir().unwrap();
     let mut store = Writer::create_or_open(folder.path().join("model"), 2).unwrap();
@@ -435,7 +435,7 @@ pub(crate) fn what_has_failed_is_not_saved<M: Anywhere>(machine: &Arc<M>, fail: 
     model.save(&mut store).unwrap();
     let before = rows(model.learner());
     model.learn_json(lines.next().unwrap().as_bytes()).unwrap();
-    fail();
+    fail_after(0);
     let failed = |error: &dyn std::error::Error| assert!(error.to_string().contains("on purpose"), "{error}");
     failed(&model.learn_json(lines.next().unwrap().as_bytes()).unwrap_err());
     failed(&model.predict_json(lines.next().unwrap().as_bytes()).unwrap_err());
@@ -447,4 +447,33 @@ pub(crate) fn what_has_failed_is_not_saved<M: Anywhere>(machine: &Arc<M>, fail: 
     let stored = Model::load(&mut stored, &HashKey::default()).unwrap();
     assert_eq!(stored.learner().counters().records, 20);
     assert!(rows(stored.learner()) == before);
+}
+
+/// The run ends with the machine's error; what was stored before is whole, and goes on elsewhere as if nothing had happened.
+pub(crate) fn a_run_on_a_machine_that_fails_goes_on_from_what_was_stored<M: Anywhere>(
+    machine: &Arc<M>,
+    fail_after: impl Fn(usize),
+) {
+    let (flags, folder) = (flags(&format!("{}\n{DOT}", RULES[2])), tempfile::tempdir().unwrap());
+    let (input, key) = (folder.path().join("in"), HashKey::default());
+    std::fs::write(&input, rated(300)).unwrap();
+    let whole = Writer::create_or_open(folder.path().join("whole"), 2).unwrap();
+    let expected = run(Model::new(&flags, &key).unwrap(), whole, &input).unwrap();
+    let mut went_on = 0;
+    for work in [600, 1100, 1500] {
+        let path = folder.path().join(format!("after {work}"));
+        fail_after(usize::MAX);
+        let mut model = Model::new(&flags, &key).unwrap();
+        model.move_to_device(Arc::clone(machine)).unwrap();
+        fail_after(work);
+        let error = run(model, Writer::create_or_open(&path, 2).unwrap(), &input).unwrap_err();
+        assert!(error.to_string().contains("on purpose"), "{error}");
+        let store = Writer::create_or_open(&path, 2).unwrap();
+        let stored = store.latest().unwrap().map(|mut stored| Model::load(&mut stored, &key).unwrap());
+        went_on += usize::from(stored.is_some());
+        let model = stored.unwrap_or_else(|| Model::new(&flags, &key).unwrap());
+        let found = run(model, store, &input).unwrap();
+        assert_same(&format!("failed after {work}"), found.learner(), expected.learner());
+    }
+    assert!(went_on > 0, "nothing was ever stored");
 }

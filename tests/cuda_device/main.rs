@@ -162,5 +162,13 @@ fn learners_that_do_not_fit_are_refused() {
 #[test]
 fn what_has_failed_is_not_saved() {
     let machine = Failing::new(Arc::clone(device()));
-    learner::what_has_failed_is_not_saved(&machine, || machine.fail());
+    learner::what_has_failed_is_not_saved(&machine, |more| machine.fail_after(more));
+}
+
+#[test]
+fn a_run_on_a_machine_that_fails_goes_on_from_what_was_stored() {
+    let machine = Failing::new(Arc::clone(device()));
+    learner::a_run_on_a_machine_that_fails_goes_on_from_what_was_stored(&machine, |more| {
+        machine.fail_after(more)
+    });
 }

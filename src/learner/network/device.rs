@@ -9,6 +9,7 @@
 use super::NetworkArm;
 use super::inputs::Uses;
 use crate::batch::Slot;
+use crate::embedding::set_learned;
 use crate::kernel::cuda::{
     CudaError, DeviceBatch, DeviceRows, DeviceVectors, Machine, Normal, RowsShape, Weights,
 };
@@ -180,20 +181,7 @@ impl<M: Machine> RowsOf<M> {
             Init::Zeros => None,
         };
         let mut rows = DeviceRows::new(machine.clone(), shape, normal)?;
-        let (mut slots, mut floats, mut copied) = (Vec::new(), Vec::new(), Ok(()));
-        own.for_each_touched(|slot, row| {
-            slots.push(slot.0);
-            floats.extend_from_slice(row);
-            if slots.len() == ROWS_A_COPY && copied.is_ok() {
-                copied = rows.set_rows(&slots, &floats);
-            }
-            if slots.len() == ROWS_A_COPY {
-                slots.clear();
-                floats.clear();
-            }
-        });
-        copied?;
-        rows.set_rows(&slots, &floats)?;
+        set_learned(&mut rows, own)?;
         rows.forget_touched()?;
         Ok(Self { own: Arc::clone(own), rows, dropped: 0 })
     }
