@@ -3,6 +3,7 @@
 //! Data: 2^20 rows; 2^14 … 2^20 features, 16 a record, slots uniform or by Zipf's law with exponent 1, all by SplitMix64. Seed: 1.
 //! Rivals: torch's `EmbeddingBag` on the same numbers (`torch_bag.py`, its times in the file `FLEXIHASH_TORCH`), and the CPU path on two
 //! threads. Run by `benches/cuda.sh` on a machine with a driver; without one it says so and ends with exit code 1.
+#![allow(clippy::disallowed_methods, reason = "a stream to be read once need not be durable")]
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a bench")]
 
 mod data;

@@ -196,9 +196,8 @@ pub(crate) fn shown(count: usize) -> String {
             let mut item =
                 json!({"post": post.to_string(), "author": (post % 6).to_string(), "surface": post % 4});
             if answered {
-                item["actions"] =
-                    json!({"liked": u8::from(post % 3 == user % 3), "loved": u8::from(post % 5 == 0)});
-            } else if post % 2 == 0 {
+                item["actions"] = json!({"liked": u8::from(post % 3 == user % 3), "loved": u8::from(post.is_multiple_of(5))});
+            } else if post.is_multiple_of(2) {
                 item["actions"] = json!(["liked"]);
             }
             item
