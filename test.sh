@@ -76,7 +76,7 @@ cargo fetch --locked || stop "the dependencies cannot be fetched: a network is n
 example() { cargo run --quiet --locked --profile test --example "$1"; }
 loom() { RUSTFLAGS="--cfg loom" cargo test --locked --release --no-default-features --lib --target-dir target/loom table; }
 # cuda ARGUMENTS…
-cuda() { cargo test --locked --no-default-features --features cuda "$@"; }
+cuda() { cargo test --locked --features cuda "$@"; }
 # with_nvrtc COMMAND…
 with_nvrtc() {
     folder=$(fixtures/cuda/nvrtc.sh) || return 1
@@ -90,11 +90,13 @@ step "clippy, the core alone" cargo clippy --locked --lib --no-default-features 
 step "clippy, the command without networks" cargo clippy --locked --no-default-features --features cli,kafka -- -D warnings
 step "clippy, the library without the command" cargo clippy --locked --lib --no-default-features --features pipeline -- -D warnings
 step "clippy, networks on the core" cargo clippy --locked --lib --no-default-features --features network -- -D warnings
-step "clippy, CUDA on the core" cargo clippy --locked --profile test --no-default-features --features cuda --lib --test cuda --test cuda_device --bench cuda -- -D warnings
+step "clippy, CUDA on the core" cargo clippy --locked --lib --no-default-features --features cuda -- -D warnings
+step "clippy, CUDA with all" cargo clippy --locked --profile test --features cuda --lib --bins --test cuda --test cuda_device --test command --bench cuda -- -D warnings
 step "tests, and the examples in the docs" cargo test --locked --no-fail-fast
 step "CUDA: PTX, and the kernels emulated" with_nvrtc cuda --no-fail-fast --test cuda --bench cuda
 step "CUDA: the arithmetic of launches" cuda --lib kernel::cuda
 step "CUDA: the example in the docs" cuda --doc embedding::device
+step "CUDA: --device where there is none" cuda --test command device
 if nvidia-smi -L >/dev/null 2>&1; then
     step "CUDA, on the device" with_nvrtc cuda --no-fail-fast --test cuda_device
 else

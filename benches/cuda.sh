@@ -21,7 +21,7 @@ built() {
     kind=$1
     name=$2
     shift 2
-    cargo "$@" --locked --no-default-features --features cuda "--$kind" "$name" --no-run --message-format=json |
+    cargo "$@" --locked --no-default-features --features cuda,network,pipeline "--$kind" "$name" --no-run --message-format=json |
         python3 -c '
 import json, sys
 found = [message["executable"] for message in map(json.loads, sys.stdin)
@@ -45,6 +45,7 @@ pack() {
 set -eu
 cd "$(dirname "$0")"
 export LD_LIBRARY_PATH="$PWD/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+export RAYON_NUM_THREADS=1 # as the command has it for a network's dense part
 ./suite --test-threads 1 "$@"
 if python3 -c 'import numpy, torch' 2>/dev/null; then
     # Its own NVRTC, not ours.

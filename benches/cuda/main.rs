@@ -3,9 +3,11 @@
 //! Data: 2^20 rows; 2^14 … 2^20 features, 16 a record, slots uniform or by Zipf's law with exponent 1, all by SplitMix64. Seed: 1.
 //! Rivals: torch's `EmbeddingBag` on the same numbers (`torch_bag.py`, its times in the file `FLEXIHASH_TORCH`), and the CPU path on two
 //! threads. Run by `benches/cuda.sh` on a machine with a driver; without one it says so and ends with exit code 1.
+#![allow(clippy::disallowed_methods, reason = "a stream to be read once need not be durable")]
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a bench")]
 
 mod data;
+mod network;
 mod stream;
 
 use data::{Keys, RECORD, Work};
@@ -24,6 +26,7 @@ fn main() -> ExitCode {
     // Without `--bench`, which `cargo bench` and benches/cuda.sh pass, the data is checked and nothing is timed.
     if !std::env::args().any(|arg| arg == "--bench") {
         data::check();
+        network::check();
         return ExitCode::SUCCESS;
     }
     let index = std::env::var("FLEXIHASH_CUDA_DEVICE").map_or(0, |index| index.parse().unwrap());
@@ -53,7 +56,9 @@ fn all(device: &Arc<Device>) -> Result<(), CudaError> {
             }
         }
     }
-    stream::all(device)
+    stream::all(device)?;
+    network::all(device)
+        .map_err(|reason| CudaError::Driver { doing: "learning a stream by a network", reason })
 }
 
 /// Microseconds of torch by (kernel, dim, keys, features); empty where it has not run.

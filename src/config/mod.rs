@@ -5,6 +5,7 @@
 //! come last, in [`ModelFlags::resolve`]. A model stores its resolved flags, so a contradiction at resume can be named by
 //! its option.
 
+mod device;
 mod every;
 mod file;
 #[cfg(feature = "kafka")]
@@ -14,6 +15,7 @@ mod model;
 mod network;
 mod run;
 
+pub use device::{DeviceChoice, DeviceChoiceError};
 pub use every::{Every, EveryError};
 pub use file::{ConfigFile, overlay};
 #[cfg(feature = "kafka")]

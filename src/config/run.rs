@@ -1,6 +1,6 @@
 //! What may differ from run to run.
 
-use super::Every;
+use super::{DeviceChoice, Every};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -87,6 +87,10 @@ pub struct RunFlags {
     /// Learners side by side, each parsing what it learns; more than one: faster, and no two runs alike to the bit [default: 1]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N", help_heading = "Run"))]
     pub learners: Option<usize>,
+    /// With a network (--config): where its rows are learned. cpu; cuda or cuda:N, an NVIDIA GPU; auto, that if there is one. The model
+    /// is the same to the bit [default: cpu]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "DEVICE", help_heading = "Run"))]
+    pub device: Option<DeviceChoice>,
     /// Stop with an error after more than so many bad records [default: unlimited]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N", help_heading = "Run"))]
     pub max_errors: Option<u64>,

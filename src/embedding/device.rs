@@ -6,8 +6,9 @@
 use super::{EmbeddingError, FlexiHashEmbedding, expect_len, finite};
 use crate::batch::{Batch, Slot};
 use crate::kernel::cuda::{
-    Device, DeviceBatch, DeviceRows, DeviceVectors, Machine, Move, Normal, RowsShape, Weights,
+    CudaError, Device, DeviceBatch, DeviceRows, DeviceVectors, Machine, Move, Normal, RowsShape, Weights,
 };
+use crate::table::Table;
 use bytemuck::cast_slice;
 use std::sync::Arc;
 
@@ -47,21 +48,28 @@ impl FlexiHashEmbedding {
         let shape = RowsShape { rows: u64::from(self.options.hash.buckets), dim, floats: 1 };
         let normal = Normal { mean: 0.0, scale: 1.0, seed: self.options.seed };
         let mut rows = DeviceRows::new(machine.clone(), shape, Some(normal))?;
-        let (mut slots, mut floats, mut copied) = (Vec::new(), Vec::new(), Ok(()));
-        self.table.for_each_touched(|slot, row| {
-            slots.push(slot.0);
-            floats.extend_from_slice(row);
-            if slots.len() == ROWS_A_COPY && copied.is_ok() {
-                copied = rows.set_rows(&slots, &floats);
-                slots.clear();
-                floats.clear();
-            }
-        });
-        copied?;
-        rows.set_rows(&slots, &floats)?;
+        set_learned(&mut rows, &self.table)?;
         let (batch, vectors) = (DeviceBatch::new(machine.clone())?, DeviceVectors::new(machine, dim)?);
         Ok(DeviceEmbedding { rows, batch, vectors })
     }
+}
+
+/// Replaces the rows that `table` has learned, of as many floats as those on the device.
+pub(crate) fn set_learned<M: Machine>(rows: &mut DeviceRows<M>, table: &Table) -> Result<(), CudaError> {
+    let (mut slots, mut floats, mut copied) = (Vec::new(), Vec::new(), Ok(()));
+    table.for_each_touched(|slot, row| {
+        slots.push(slot.0);
+        floats.extend_from_slice(row);
+        if slots.len() == ROWS_A_COPY {
+            if copied.is_ok() {
+                copied = rows.set_rows(&slots, &floats);
+            }
+            slots.clear();
+            floats.clear();
+        }
+    });
+    copied?;
+    rows.set_rows(&slots, &floats)
 }
 
 impl<M: Machine> DeviceEmbedding<M> {
@@ -111,7 +119,7 @@ impl<M: Machine> DeviceEmbedding<M> {
         let RowsShape { rows, dim, .. } = self.rows.shape();
         let expect = |what, expected, got| match expected == got {
             true => Ok(()),
-            false => Err(crate::kernel::cuda::CudaError::Shape { what, expected, got }),
+            false => Err(CudaError::Shape { what, expected, got }),
         };
         expect("rows of the embedding", rows, u64::from(embedding.options.hash.buckets))?;
         expect("its dim", dim as u64, embedding.options.dim as u64)?;

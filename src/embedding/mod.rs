@@ -26,6 +26,8 @@ mod gradient;
 pub use crate::example::FeatureValue;
 #[cfg(feature = "cuda")]
 pub use device::DeviceEmbedding;
+#[cfg(all(feature = "cuda", feature = "network"))]
+pub(crate) use device::set_learned;
 pub use error::EmbeddingError;
 pub use gradient::SparseGradient;
 

@@ -397,15 +397,37 @@ impl Model {
         self.learner.embed(batch)
     }
 
+    /// Takes the rows of a network to a GPU, and goes on there to the same bits: see [`Learner::move_to_device`]. Nothing of it is saved
+    /// with the model.
+    ///
+    /// # Errors
+    /// Those of [`Learner::move_to_device`]; the model is as it was.
+    #[cfg(all(feature = "cuda", feature = "network"))]
+    pub fn move_to_device<M>(&mut self, machine: Arc<M>) -> Result<(), ModelError>
+    where
+        M: crate::kernel::cuda::Machine + Send + Sync + 'static,
+    {
+        Ok(self.learner.move_to_device(machine)?)
+    }
+
     /// Saves the model as a new generation.
     pub fn save(&mut self, store: &mut Writer) -> Result<(), ModelError> {
-        let snapshot = self.snapshot(&self.positions.clone(), self.seconds, false);
+        let snapshot = self.snapshot(&self.positions.clone(), self.seconds, false)?;
         store.commit(snapshot)?;
         Ok(())
     }
 
     /// Everything as it is now; the tables' cuts are begun.
-    pub(super) fn snapshot(&mut self, positions: &Positions, seconds: f64, finished: bool) -> Snapshot {
+    ///
+    /// # Errors
+    /// A device does not give its rows.
+    pub(super) fn snapshot(
+        &mut self,
+        positions: &Positions,
+        seconds: f64,
+        finished: bool,
+    ) -> Result<Snapshot, LearnerError> {
+        self.learner.write_back()?;
         let (skipped, taught) = (self.skipped, self.taught);
         let stored = Stored { learner: self.learner.state(), skipped, seconds, taught };
         let json = |value: Result<serde_json::Value, _>| value.unwrap_or_default();
@@ -426,7 +448,7 @@ impl Model {
             .iter()
             .map(|watch| (INSIGHT.to_owned(), Tensor::vector(TensorData::U64(watch.state()))));
         let tensors = tensors.chain(seen).collect();
-        Snapshot { tables, tensors, progress }
+        Ok(Snapshot { tables, tensors, progress })
     }
 }
 

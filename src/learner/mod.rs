@@ -361,7 +361,21 @@ impl Learner {
         self.tasks.iter().map(move |task| task.validation.calibration(edges))
     }
 
-    /// The tables with the names they are stored under: one a task, or those of the fields.
+    /// Writes the rows that have moved on a device to the tables. Whoever reads them through the learner has that done for him; what he
+    /// does not hear of is an error. Nothing to do for a learner whose rows are on no device.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn write_back(&self) -> Result<(), LearnerError> {
+        #[cfg(feature = "network")]
+        if let Some(network) = &self.network {
+            return network.write_back();
+        }
+        Ok(())
+    }
+
+    /// The tables with the names they are stored under: one a task, or those of the fields. Of a learner on a device they are as they are
+    /// now, and learning moves them no further: to be asked for again by whoever reads later.
     pub fn tables(&self) -> Vec<(String, &Arc<Table>)> {
         #[cfg(feature = "network")]
         if let Some(network) = &self.network {

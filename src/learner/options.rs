@@ -89,6 +89,14 @@ pub enum LearnerError {
     /// Declared fields that are not those of the network.
     #[error("{0}")]
     Binding(String),
+    /// Rows that cannot be on a device.
+    #[cfg(feature = "cuda")]
+    #[error("{0}")]
+    Device(&'static str),
+    /// The device cannot be used, or failed.
+    #[cfg(feature = "cuda")]
+    #[error(transparent)]
+    Cuda(#[from] crate::kernel::cuda::CudaError),
     /// Stored state that does not fit these options.
     #[error("the stored state of {0} does not fit this model's options")]
     State(String),

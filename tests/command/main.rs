@@ -5,6 +5,7 @@
 mod bad_input;
 mod collisions;
 mod config;
+mod device;
 mod embed;
 mod explain;
 mod input;

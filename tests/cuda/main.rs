@@ -5,12 +5,16 @@
 //! say so. On a device: `tests/cuda_device`, by `benches/cuda.sh`.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::disallowed_methods, reason = "test data need not be durable")]
 
 mod emulator;
+mod failing;
+mod learner;
 mod nvrtc;
 mod suite;
 
 use emulator::emulator;
+use failing::Failing;
 
 #[test]
 fn rows_are_summed_and_moved_as_on_the_cpu() {
@@ -75,4 +79,48 @@ fn rows_beyond_2_to_the_32_floats_are_where_they_belong() {
 #[test]
 fn memory_of_another_machine_is_refused() {
     suite::memory_of_another_machine_is_refused(&emulator(13), &emulator(14));
+}
+
+#[test]
+fn networks_learn_as_on_the_cpu() {
+    learner::networks_learn_as_on_the_cpu(&emulator(15), 100);
+}
+
+#[test]
+fn records_by_themselves_are_learned_as_on_the_cpu() {
+    learner::records_by_themselves_are_learned_as_on_the_cpu(&emulator(16));
+}
+
+#[test]
+fn a_network_after_ten_thousand_steps() {
+    learner::a_network_after(&emulator(17), 10_000);
+}
+
+#[test]
+fn steps_too_far_are_counted_as_on_the_cpu() {
+    learner::steps_too_far_are_counted_as_on_the_cpu(&emulator(18));
+}
+
+#[test]
+fn a_stored_model_goes_on_on_the_other_side() {
+    learner::a_stored_model_goes_on_on_the_other_side(&emulator(19));
+}
+
+#[test]
+fn learners_that_do_not_fit_are_refused() {
+    learner::learners_that_do_not_fit_are_refused(&emulator(20));
+}
+
+#[test]
+fn what_has_failed_is_not_saved() {
+    let machine = Failing::new(emulator(21));
+    learner::what_has_failed_is_not_saved(&machine, |more| machine.fail_after(more));
+}
+
+#[test]
+fn a_run_on_a_machine_that_fails_goes_on_from_what_was_stored() {
+    let machine = Failing::new(emulator(22));
+    learner::a_run_on_a_machine_that_fails_goes_on_from_what_was_stored(&machine, |more| {
+        machine.fail_after(more)
+    });
 }

@@ -4,10 +4,16 @@
 //! `FLEXIHASH_CUDA_DEVICE` is the device's number, 0 by default.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::disallowed_methods, reason = "test data need not be durable")]
 
+#[path = "../cuda/failing.rs"]
+mod failing;
+#[path = "../cuda/learner.rs"]
+mod learner;
 #[path = "../cuda/suite.rs"]
 mod suite;
 
+use failing::Failing;
 use flexihash::batch::Slot;
 use flexihash::kernel::cuda::{CudaError, Device, DeviceRows, Normal, RowsShape};
 use flexihash::optim::Init;
@@ -121,4 +127,48 @@ fn no_room_and_no_such_device_are_clear_errors() {
     assert!(matches!(error, CudaError::Memory { bytes } if bytes > 1 << 40), "{error}");
     let devices = Device::count().unwrap();
     assert_eq!(Device::open(devices).unwrap_err(), CudaError::Index { index: devices, devices });
+}
+
+#[test]
+fn networks_learn_as_on_the_cpu() {
+    learner::networks_learn_as_on_the_cpu(device(), 2000);
+}
+
+#[test]
+fn records_by_themselves_are_learned_as_on_the_cpu() {
+    learner::records_by_themselves_are_learned_as_on_the_cpu(device());
+}
+
+#[test]
+fn a_network_after_ten_thousand_steps() {
+    learner::a_network_after(device(), 10_000);
+}
+
+#[test]
+fn steps_too_far_are_counted_as_on_the_cpu() {
+    learner::steps_too_far_are_counted_as_on_the_cpu(device());
+}
+
+#[test]
+fn a_stored_model_goes_on_on_the_other_side() {
+    learner::a_stored_model_goes_on_on_the_other_side(device());
+}
+
+#[test]
+fn learners_that_do_not_fit_are_refused() {
+    learner::learners_that_do_not_fit_are_refused(device());
+}
+
+#[test]
+fn what_has_failed_is_not_saved() {
+    let machine = Failing::new(Arc::clone(device()));
+    learner::what_has_failed_is_not_saved(&machine, |more| machine.fail_after(more));
+}
+
+#[test]
+fn a_run_on_a_machine_that_fails_goes_on_from_what_was_stored() {
+    let machine = Failing::new(Arc::clone(device()));
+    learner::a_run_on_a_machine_that_fails_goes_on_from_what_was_stored(&machine, |more| {
+        machine.fail_after(more)
+    });
 }

@@ -1,6 +1,7 @@
 //! `train --kafka` and `predict --kafka`: a member of a consumer group, from its start to its end, and again from the last
 //! commit where its partitions were lost.
 
+use crate::device::Placement;
 use crate::error::{CommandError, usage};
 use crate::progress::Progress;
 use crate::train::{self, Start};
@@ -146,6 +147,8 @@ pub(crate) fn train(
     mut options: KafkaOptions,
 ) -> Result<(), CommandError> {
     train::check(run)?;
+    // What was committed may go on whether --resume is given or not.
+    let mut placement = Placement::open(run, flags, true)?;
     let service = Service::new(run, kafka, &mut options)?;
     let Some(folder) = &run.model else {
         return Err(usage("--kafka: needs --model, the folder that is committed with the offsets"));
@@ -157,6 +160,7 @@ pub(crate) fn train(
         let (store, mut commits, known) = go_back(service, open()?, adopt, service.options, &service.stop)?;
         let Start { mut model, store, kept } =
             train::go_on(store, &service.run, flags, known || run.resume == Some(true))?;
+        placement.take(&mut model)?;
         model.watch(&service.run.watch);
         train::trace(&mut model, &service.run);
         train::observe(&mut model, &service.run)?;

@@ -2,6 +2,7 @@
 
 mod chart;
 mod collisions;
+mod device;
 mod embed;
 mod error;
 mod explain;

@@ -1,5 +1,6 @@
 //! `flexihash train`: predict, then learn, record by record.
 
+use crate::device::Placement;
 use crate::error::{CommandError, usage};
 use crate::progress::Progress;
 use crate::watch::Watch;
@@ -77,10 +78,12 @@ impl Train {
             [&run.predictions, &run.dead_letters, &run.summary, &run.report],
             run.model.as_deref(),
         )?;
+        let mut placement = Placement::open(&run, &flags, run.resume == Some(true))?;
         let stop = stop::on_signal()?;
         let watch = Watch::begin(&run, &stop)?;
         let source = source(&run, &inputs)?;
         let mut start = start(&run, &flags)?;
+        placement.take(&mut start.model)?;
         start.model.watch(&run.watch);
         trace(&mut start.model, &run);
         observe(&mut start.model, &run)?;

@@ -89,7 +89,13 @@ impl Stage<'_> {
         let seconds = self.seconds();
         self.cut_seconds = Some(seconds);
         let snapshot = match links.keeps {
-            Keeps::Generations => self.model.snapshot(&self.positions, seconds, finished),
+            Keeps::Generations => match self.model.snapshot(&self.positions, seconds, finished) {
+                Ok(snapshot) => snapshot,
+                Err(error) => {
+                    self.failure.get_or_insert(error.into());
+                    return Err(Gone);
+                }
+            },
             Keeps::Nothing | Keeps::Positions => {
                 let progress =
                     Progress { positions: self.positions.clone(), finished, ..Progress::default() };

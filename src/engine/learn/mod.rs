@@ -107,7 +107,7 @@ pub(super) struct Stage<'a> {
     /// Batches settled, and where the gate was closed for a cut.
     settled: u64,
     closed_at: Option<u64>,
-    /// Ends the run as soon as no batch is half-way.
+    /// Ends the run as soon as no batch is half-way; or why there was no cut.
     failure: Option<EngineError>,
     insight: Insight,
     next_insight: Instant,
@@ -200,10 +200,12 @@ impl<'a> Stage<'a> {
             team.joined(self.model.learner_mut(), |_| ());
         }
         match learned {
-            Ok(Err(Gone)) => Ok(()),
+            // A neighbour knows why, or the model could not be cut.
+            Ok(Err(Gone)) => self.failure.take().map_or(Ok(()), Err),
             Ok(Ok(())) => {
+                self.model.learner().write_back()?;
                 let _ = self.final_cut(&links, self.input.ended.load(Ordering::Acquire));
-                Ok(())
+                self.failure.take().map_or(Ok(()), Err)
             }
             Err(error) => {
                 // After a learner's own error the state is not that of any position.

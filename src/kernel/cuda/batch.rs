@@ -239,7 +239,7 @@ impl<M: Machine> DeviceBatch<M> {
         unsafe { machine.launch(kernel(program::SORT_COUNT), tiles, &mut args)? };
         let mut args = [Arg::Write(&mut order.counts), Arg::Write(&mut order.totals), Arg::U32(tiles)];
         // SAFETY: as above; 256 totals.
-        unsafe { machine.launch(kernel(program::SORT_SCAN), 256, &mut args)? };
+        unsafe { machine.launch(kernel(program::SORT_SCAN), if tiles == 1 { 1 } else { 256 }, &mut args)? };
         let mut args = [
             Arg::Read(keys),
             Arg::Read(&order.front.1),

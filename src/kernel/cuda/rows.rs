@@ -298,7 +298,8 @@ impl<M: Machine> DeviceRows<M> {
         Ok(count[0])
     }
 
-    /// The slots of rows that were ever moved or replaced, ascending. Waits for the device.
+    /// The slots of rows that were ever moved or replaced, or have been since [`DeviceRows::forget_touched`], ascending. Waits for
+    /// the device.
     ///
     /// # Errors
     /// The device failed.
@@ -306,6 +307,15 @@ impl<M: Machine> DeviceRows<M> {
         let mut bytes = vec![0; self.shape.rows as usize];
         self.machine.download(&self.touched, 0, &mut bytes)?;
         Ok(bytes.iter().zip(0..).filter(|(byte, _)| **byte != 0).map(|(_, slot)| slot).collect())
+    }
+
+    /// Begins to notice anew which rows are moved or replaced: those of before are no longer [touched](DeviceRows::touched).
+    ///
+    /// # Errors
+    /// No room for a byte a row more; the device failed.
+    pub fn forget_touched(&mut self) -> Result<(), CudaError> {
+        self.touched = self.machine.zeroed(self.shape.rows as usize)?;
+        Ok(())
     }
 
     /// The rows of `slots`, `[slots, floats · dim]`. Waits for the device.

@@ -33,9 +33,14 @@ extern "C" __global__ void sort_count(const u32* keys, u32* counts, u32 n, u32 s
     counts[(u64)t * tiles + blockIdx.x] = bins[t];
 }
 
-// A block a digit: its counts become the sums of those before, totals[digit] their sum.
+// A block a digit: its counts become the sums of those before, totals[digit] their sum. Of one tile, a thread a digit of one block.
 extern "C" __global__ void sort_scan(u32* counts, u32* totals, u32 tiles) {
     __shared__ u32 sums[DIGITS];
+    if (tiles == 1u) {
+        totals[threadIdx.x] = counts[threadIdx.x];
+        counts[threadIdx.x] = 0;
+        return;
+    }
     u32* own = counts + (u64)blockIdx.x * tiles;
     u32 carried = 0;
     for (u32 start = 0; start < tiles; start += DIGITS) {
@@ -57,7 +62,8 @@ extern "C" __global__ void sort_move(const u32* keys, const u32* positions, u32*
     u32 before = sum_before(sums, totals[t]);
     places[t] = before + counts[(u64)t * tiles + blockIdx.x];
     for (u32 round = 0; round < ROUNDS; round++) {
-        u64 i = (u64)blockIdx.x * TILE + round * DIGITS + t;
+        u64 from = (u64)blockIdx.x * TILE + round * DIGITS, i = from + t;
+        if (from >= n) break; // for all of the block
         bool there = i < n;
         u32 key = there ? keys[i] : 0u, digit = there ? key >> shift & (DIGITS - 1u) : DIGITS;
         for (u32 w = 0; w < 8; w++) warps[w][t] = 0;

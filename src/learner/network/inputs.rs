@@ -5,7 +5,7 @@ use super::bind::{Binding, Bindings};
 use crate::batch::Slot;
 use crate::field::{Column, FieldBatch};
 use crate::kernel::Isa;
-use crate::learner::{Piece, Rejection};
+use crate::learner::{LearnerError, Piece, Rejection};
 use crate::model::network::{FieldKind, Inputs, Items, Values};
 use crate::optim::Vectors;
 use crate::table::{Lease, Place, StripeSet, Table};
@@ -133,11 +133,11 @@ pub(super) fn rows_but<'a>(pieces: &[Piece<'a>], refused: &[Option<Rejection>]) 
 /// One look at a table row.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Use {
-    slot: Slot,
+    pub(super) slot: Slot,
     /// What the row is multiplied with.
-    x: f32,
+    pub(super) x: f32,
     /// Where its vector is added, in floats.
-    at: usize,
+    pub(super) at: usize,
     /// The record in the batch.
     row: usize,
 }
@@ -184,6 +184,12 @@ impl Uses {
         }
     }
 
+    /// All of them.
+    #[cfg(feature = "cuda")]
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Use> {
+        self.uses.iter()
+    }
+
     /// Whether there is one.
     pub(super) fn any(&self) -> bool {
         !self.uses.is_empty()
@@ -212,7 +218,7 @@ impl Uses {
     }
 
     /// Adds what is looked up to `sums`, in the shape of the field.
-    fn gather(&self, table: &Table, rule: &Vectors, sums: &mut [f32]) {
+    pub(super) fn gather(&self, table: &Table, rule: &Vectors, sums: &mut [f32]) {
         if self.uses.len() <= FEW {
             let mut row = vec![0.0; table.options().width];
             for used in &self.uses {
@@ -282,16 +288,14 @@ impl Uses {
 }
 
 /// What the network takes of `rows`.
-pub(super) fn gather(rows: &[Piece<'_>], layout: &Layout, arm: &NetworkArm) -> Inputs {
-    let fields = arm.bindings.fields.iter().zip(&arm.uses).map(|(binding, uses)| {
+pub(super) fn gather(rows: &[Piece<'_>], layout: &Layout, arm: &NetworkArm) -> Result<Inputs, LearnerError> {
+    let fields = arm.bindings.fields.iter().enumerate().map(|(index, binding)| {
         let cells = layout.cells(binding.list);
         let kept = layout.items(binding.list);
         let mut floats = vec![0.0; if has_floats(binding.kind) { cells * binding.kind.floats() } else { 0 }];
-        match binding.kind {
+        Ok(match binding.kind {
             FieldKind::Sum { .. } | FieldKind::Stacked { .. } => {
-                if let Some((_, table)) = binding.table.and_then(|table| arm.tables.get(table)) {
-                    uses.gather(table, &arm.rule, &mut floats);
-                }
+                arm.look_up(index, &mut floats)?;
                 Values::Floats(floats)
             }
             FieldKind::Numbers { width } => {
@@ -313,9 +317,10 @@ pub(super) fn gather(rows: &[Piece<'_>], layout: &Layout, arm: &NetworkArm) -> I
                 let Some(Column::Raw(values)) = column(rows, binding, cell) else { return None };
                 values.get(cell.item).copied()
             })),
-        }
+        })
     });
-    Inputs { rows: layout.rows(), fields: fields.collect(), lists: layout.items_of() }
+    let fields = fields.collect::<Result<_, LearnerError>>()?;
+    Ok(Inputs { rows: layout.rows(), fields, lists: layout.items_of() })
 }
 
 fn has_floats(kind: FieldKind) -> bool {

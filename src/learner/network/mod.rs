@@ -11,6 +11,8 @@
 //! held while rows are read and while they are moved, not while the network computes.
 
 mod bind;
+#[cfg(feature = "cuda")]
+mod device;
 mod inputs;
 mod retrieve;
 
@@ -47,8 +49,11 @@ pub(super) struct NetworkArm {
     head: NetworkHead<Arc<dyn Network>>,
     rule: Vectors,
     bindings: Bindings,
-    /// In the order of [`Fields::tables`], with their names there.
+    /// In the order of [`Fields::tables`], with their names there. Those who read them ask [`NetworkArm::settled`].
     tables: Vec<(String, Arc<Table>)>,
+    /// Where the rows are, if not in the tables.
+    #[cfg(feature = "cuda")]
+    device: Option<device::Placed>,
     /// By field of the network.
     uses: Vec<Uses>,
     moved: Vec<f32>,
@@ -91,7 +96,19 @@ impl NetworkArm {
         let tables = fields.tables().iter().enumerate().map(table).collect::<Result<_, LearnerError>>()?;
         let uses = head.fields().iter().map(|_| Uses::default()).collect();
         let (moved, watch, seen) = (Vec::new(), Vec::new(), vec![false; head.fields().len()]);
-        Ok(Self { options, head, rule, bindings, tables, uses, moved, watch, seen })
+        Ok(Self {
+            options,
+            head,
+            rule,
+            bindings,
+            tables,
+            #[cfg(feature = "cuda")]
+            device: None,
+            uses,
+            moved,
+            watch,
+            seen,
+        })
     }
 
     /// One over the same tables that only predicts, with copies of the dense parameters.
@@ -101,7 +118,9 @@ impl NetworkArm {
             head: self.head.clone(),
             rule: self.rule,
             bindings: self.bindings.clone(),
-            tables: self.tables.clone(),
+            tables: self.settled().to_vec(),
+            #[cfg(feature = "cuda")]
+            device: None,
             uses: self.uses.iter().map(|_| Uses::default()).collect(),
             moved: Vec::new(),
             watch: Vec::new(),
@@ -113,8 +132,25 @@ impl NetworkArm {
         self.options.batch.max(1)
     }
 
+    /// Writes what has moved on a device to the tables.
+    pub(super) fn write_back(&self) -> Result<(), LearnerError> {
+        #[cfg(feature = "cuda")]
+        if let Some(device) = &self.device {
+            device.write_back()?;
+        }
+        Ok(())
+    }
+
+    /// The tables as they are by now. If a device does not give its rows they are as it last did; the next pass ends with the error.
+    fn settled(&self) -> &[(String, Arc<Table>)] {
+        if let Err(error) = self.write_back() {
+            tracing::error!(%error, "the tables lack what was learned last");
+        }
+        &self.tables
+    }
+
     pub(super) fn tables(&self) -> Vec<(String, &Arc<Table>)> {
-        let tables = self.tables.iter().enumerate();
+        let tables = self.settled().iter().enumerate();
         tables.map(|(index, (_, table))| (format!("table{index}"), table)).collect()
     }
 
@@ -124,7 +160,7 @@ impl NetworkArm {
 
     /// A table, and what a row of it weighs: its vector.
     pub(super) fn weights(&self, index: usize) -> Option<(&Table, WeightsOf<'_>)> {
-        let (_, table) = self.tables.get(index)?;
+        let (_, table) = self.settled().get(index)?;
         Some((table.as_ref(), Box::new(|row, visit| self.rule.weights(row).into_iter().for_each(visit))))
     }
 
@@ -163,7 +199,7 @@ impl NetworkArm {
             uses.find(rows, &layout, binding);
             *seen |= uses.any();
         }
-        let inputs = inputs::gather(rows, &layout, self);
+        let inputs = inputs::gather(rows, &layout, self)?;
         let watched = self.watched(&inputs)?;
         if mode == Mode::Predict {
             let predictions = self.head.predict(&inputs)?;
@@ -173,7 +209,7 @@ impl NetworkArm {
         let rate = self.options.rows.rate_at(self.head.examples() as f64);
         let learned = self.head.learn(&inputs, &targets)?;
         let dropped = match learned.step {
-            Step::Taken(gradients) => self.scatter(&gradients, rate),
+            Step::Taken(gradients) => self.scatter(&gradients, rate)?,
             Step::Dropped => 1,
             Step::Unlabelled => 0,
         };
@@ -214,8 +250,27 @@ impl NetworkArm {
         Ok(watched)
     }
 
+    /// Adds what the field looks up to `sums`, zeros in its shape.
+    fn look_up(&self, field: usize, sums: &mut [f32]) -> Result<(), LearnerError> {
+        let (Some(uses), Some(binding)) = (self.uses.get(field), self.bindings.fields.get(field)) else {
+            return Ok(());
+        };
+        #[cfg(feature = "cuda")]
+        if let Some(device) = &self.device {
+            return Ok(device.gather(field, uses, sums)?);
+        }
+        if let Some((_, table)) = binding.table.and_then(|table| self.tables.get(table)) {
+            uses.gather(table, &self.rule, sums);
+        }
+        Ok(())
+    }
+
     /// Moves the rows that were looked up; returns how many updates f32 could not hold.
-    fn scatter(&mut self, gradients: &[Vec<f32>], rate: f64) -> u64 {
+    fn scatter(&mut self, gradients: &[Vec<f32>], rate: f64) -> Result<u64, LearnerError> {
+        #[cfg(feature = "cuda")]
+        if let Some(device) = &self.device {
+            return Ok(device.scatter(gradients, rate)?);
+        }
         let Self { uses, bindings, tables, rule, moved, .. } = self;
         let mut dropped = 0;
         for ((uses, binding), gradient) in uses.iter().zip(&bindings.fields).zip(gradients) {
@@ -224,7 +279,7 @@ impl NetworkArm {
                 dropped += uses.scatter(table, rule, (gradient, rate), moved);
             }
         }
-        dropped
+        Ok(dropped)
     }
 }
 

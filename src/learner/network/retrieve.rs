@@ -16,7 +16,7 @@ impl Learner {
     pub fn vector_of(&self, name: &str, features: &[(Slot, f32)]) -> Option<Vec<f32>> {
         let network = self.network.as_ref()?;
         let place = network.head.fields().iter().position(|field| field.name == name)?;
-        let (_, table) = network.tables.get(network.bindings.fields.get(place)?.table?)?;
+        let (_, table) = network.settled().get(network.bindings.fields.get(place)?.table?)?;
         let mut stripes = StripeSet::default();
         features.iter().for_each(|(slot, _)| stripes.insert(table.stripe_of(*slot)));
         let (mut lease, mut vector) =
