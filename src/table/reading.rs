@@ -9,7 +9,7 @@
 //!
 //! Rows are copied under the locks of their stripes, so none is seen half changed.
 
-use super::{Place, SingleStripe, StripeSet, Table};
+use super::{SingleStripe, Table};
 use crate::batch::Slot;
 use crate::sync::{AtomicBool, AtomicUsize, Condvar, Mutex, Ordering, lock, try_lock, wait_briefly};
 use std::ops::Range;
@@ -51,8 +51,6 @@ struct Sheet {
     slots: Vec<Slot>,
     /// What is still missing: a stripe, and which of `slots` are its.
     missing: Vec<(usize, Range<usize>)>,
-    /// Where the rows of `slots` lie, while they are copied.
-    places: Vec<Place>,
     width: usize,
     side: usize,
     /// `[n, width]`, in the order of `slots`.
@@ -140,27 +138,6 @@ impl Sheet {
             false
         });
     }
-
-    /// Copies all missing rows, under one lease and fetched together: a learner's core waits for memory once, not row by row.
-    fn copy_all(&mut self, table: &Table) {
-        let Self { slots, missing, places, width, side, rows, sides, .. } = self;
-        let mut set = StripeSet::default();
-        for (stripe, range) in missing.iter() {
-            set.insert(*stripe);
-            slots[range.clone()].iter().for_each(|&slot| table.prefetch_place(slot));
-        }
-        let mut lease = table.lease(set);
-        let numbers = || missing.iter().flat_map(|(_, range)| range.clone());
-        places.clear();
-        places.extend(numbers().map(|number| lease.place(slots[number])));
-        let held = lease.rows();
-        places.iter().for_each(|&place| held.prefetch(place));
-        for (number, &place) in numbers().zip(places.iter()) {
-            rows[span(number, *width)].copy_from_slice(held.row(place));
-            sides[span(number, *side)].copy_from_slice(held.side(place));
-        }
-        missing.clear();
-    }
 }
 
 impl Desk {
@@ -200,7 +177,7 @@ impl Table {
                 continue;
             };
             sheet.ordered = false;
-            sheet.copy_all(self);
+            sheet.copy(|stripe| self.single(stripe));
             drop(sheet);
             order.done.notify_one();
         }
