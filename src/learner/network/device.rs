@@ -37,10 +37,14 @@ struct State {
 
 /// What is asked of tables on a device. Fields are those of the network, by place.
 trait DeviceTables: Send {
-    /// Adds what `uses` look up to `sums`, zeros in the shape of the field. They are kept for the next step.
-    fn gather(&mut self, field: usize, uses: &Uses, sums: &mut [f32]) -> Result<(), CudaError>;
-    /// Moves the rows that the field looked up last by the gradients of what it was given.
-    fn step(&mut self, field: usize, gradients: &[f32], rate: f64) -> Result<(), CudaError>;
+    /// Begins to sum what `uses` look up, for a field in the shape of `floats` floats. They are kept for the next step.
+    fn look_up(&mut self, field: usize, uses: &Uses, floats: usize) -> Result<(), CudaError>;
+    /// Waits for what the field looked up last, and writes it over `sums`, zeros in its shape.
+    fn take(&mut self, field: usize, sums: &mut [f32]) -> Result<(), CudaError>;
+    /// Brings the gradients of what the field looked up last.
+    fn bring(&mut self, field: usize, gradients: &[f32]) -> Result<(), CudaError>;
+    /// Begins to move the rows that the field looked up last by the gradients that were brought.
+    fn step(&mut self, field: usize, rate: f64) -> Result<(), CudaError>;
     /// How many steps f32 could not hold since this was last asked, or the rows were moved here.
     fn dropped(&mut self) -> Result<u64, CudaError>;
     /// Writes the rows that have moved since the last time to the process's tables.
@@ -62,18 +66,31 @@ impl Placed {
         done
     }
 
-    /// Adds what `uses` of field `field` look up to `sums`, zeros in its shape.
-    pub(super) fn gather(&self, field: usize, uses: &Uses, sums: &mut [f32]) -> Result<(), CudaError> {
-        self.with(|state| state.tables.gather(field, uses, sums))
+    /// Begins to sum what all fields look up, each in the shape of so many floats: copies and sums of one go beside those of others.
+    pub(super) fn look_up<'u>(
+        &self,
+        fields: impl Iterator<Item = (&'u Uses, usize)>,
+    ) -> Result<(), CudaError> {
+        self.with(|state| {
+            let mut fields = fields.enumerate();
+            fields.try_for_each(|(field, (uses, floats))| state.tables.look_up(field, uses, floats))
+        })
+    }
+
+    /// Writes what field `field` looked up last over `sums`, zeros in its shape.
+    pub(super) fn take(&self, field: usize, sums: &mut [f32]) -> Result<(), CudaError> {
+        self.with(|state| state.tables.take(field, sums))
     }
 
     /// Moves the rows that all fields looked up last, one field after the other; returns how many steps f32 could not hold.
     pub(super) fn scatter(&self, gradients: &[Vec<f32>], rate: f64) -> Result<u64, CudaError> {
         self.with(|state| {
             state.moved = true;
+            // A copy waits for the kernels before it: so all copies come first.
             for (field, gradients) in gradients.iter().enumerate() {
-                state.tables.step(field, gradients, rate)?;
+                state.tables.bring(field, gradients)?;
             }
+            (0..gradients.len()).try_for_each(|field| state.tables.step(field, rate))?;
             state.tables.dropped()
         })
     }
@@ -223,27 +240,39 @@ fn write(table: &Table, slots: &[u32], rows: &[f32]) {
 }
 
 impl<M: Machine + Send + Sync> DeviceTables for On<M> {
-    fn gather(&mut self, field: usize, uses: &Uses, sums: &mut [f32]) -> Result<(), CudaError> {
+    fn look_up(&mut self, field: usize, uses: &Uses, floats: usize) -> Result<(), CudaError> {
         let Some(Some(field)) = self.fields.get_mut(field) else { return Ok(()) };
         let Some(table) = self.tables.get(field.table) else { return Ok(()) };
-        self.list.fill(uses, (sums.len() / field.dim.max(1), field.dim))?;
+        self.list.fill(uses, (floats / field.dim.max(1), field.dim))?;
         field.batch.fill(&self.list.offsets, &self.list.slots, &self.list.values)?;
-        if !uses.any() {
-            return Ok(());
-        }
-        table.rows.gather(&field.batch, self.weights, &mut field.vectors)?;
-        field.vectors.get(sums)
-    }
-
-    fn step(&mut self, field: usize, gradients: &[f32], rate: f64) -> Result<(), CudaError> {
-        let Some(Some(field)) = self.fields.get_mut(field) else { return Ok(()) };
-        let Some(table) = self.tables.get_mut(field.table) else { return Ok(()) };
         if field.batch.features() == 0 {
             return Ok(());
         }
+        table.rows.gather(&field.batch, self.weights, &mut field.vectors)
+    }
+
+    fn take(&mut self, field: usize, sums: &mut [f32]) -> Result<(), CudaError> {
+        match self.fields.get(field) {
+            Some(Some(field)) if field.batch.features() > 0 => field.vectors.get(sums),
+            _ => Ok(()),
+        }
+    }
+
+    fn bring(&mut self, field: usize, gradients: &[f32]) -> Result<(), CudaError> {
+        match self.fields.get_mut(field) {
+            Some(Some(field)) if field.batch.features() > 0 => field.vectors.set(gradients),
+            _ => Ok(()),
+        }
+    }
+
+    fn step(&mut self, field: usize, rate: f64) -> Result<(), CudaError> {
+        let Some(Some(field)) = self.fields.get_mut(field) else { return Ok(()) };
+        let Some(table) = self.tables.get_mut(field.table) else { return Ok(()) };
         let Some((rule, _)) = self.rule.on_device(rate) else { return Ok(()) };
-        field.vectors.set(gradients)?;
-        table.rows.step(&mut field.batch, rule, &field.vectors)
+        match field.batch.features() {
+            0 => Ok(()),
+            _ => table.rows.step(&mut field.batch, rule, &field.vectors),
+        }
     }
 
     fn dropped(&mut self) -> Result<u64, CudaError> {

@@ -199,6 +199,11 @@ impl NetworkArm {
             uses.find(rows, &layout, binding);
             *seen |= uses.any();
         }
+        #[cfg(feature = "cuda")]
+        if let Some(device) = &self.device {
+            let floats = self.bindings.fields.iter().map(|of| layout.cells(of.list) * of.kind.floats());
+            device.look_up(self.uses.iter().zip(floats))?;
+        }
         let inputs = inputs::gather(rows, &layout, self)?;
         let watched = self.watched(&inputs)?;
         if mode == Mode::Predict {
@@ -257,7 +262,7 @@ impl NetworkArm {
         };
         #[cfg(feature = "cuda")]
         if let Some(device) = &self.device {
-            return Ok(device.gather(field, uses, sums)?);
+            return Ok(device.take(field, sums)?);
         }
         if let Some((_, table)) = binding.table.and_then(|table| self.tables.get(table)) {
             uses.gather(table, &self.rule, sums);
