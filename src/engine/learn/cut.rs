@@ -50,8 +50,8 @@ impl Stage<'_> {
         if !due || self.in_flight || !self.is_alone() {
             return Ok(());
         }
-        self.plan_next();
         if self.cut_at == self.positions && !self.taught {
+            self.plan_next();
             self.go_on();
             return Ok(());
         }
@@ -77,6 +77,8 @@ impl Stage<'_> {
             team.joined(self.model.learner_mut(), |_| ());
         }
         let cut = self.take_cut(links, finished);
+        // One that was due and had to wait is this one, whatever it is taken for.
+        self.plan_next();
         self.go_on();
         cut
     }
