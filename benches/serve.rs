@@ -113,7 +113,9 @@ fn ask(address: &str, requests: &[Vec<u8>], rate: f64, ended: &AtomicBool) -> Ve
 /// A run of `count` records; returns its model, how long it took, and the times of answers if it was asked.
 fn run(model: Model, lines: &Arc<[Vec<u8>]>, count: usize, rate: Option<f64>) -> (Model, f64, Vec<f64>) {
     let stop = Arc::new(AtomicBool::new(false));
-    let mut engine = Engine::new(model, EngineOptions::default(), Outputs::default(), None);
+    // On one core the learner parses by itself, as in the command.
+    let options = EngineOptions { threads: size("SERVE_THREADS", 0, 0) as usize, ..EngineOptions::default() };
+    let mut engine = Engine::new(model, options, Outputs::default(), None);
     let source = Box::new(Memory::new(lines, count));
     let Some(rate) = rate else {
         let began = Instant::now();

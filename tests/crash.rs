@@ -49,7 +49,7 @@ fn a_run_killed_again_and_again_ends_as_the_one_that_never_was() {
         ("in", "--checkpoint-every 400"),
         ("in.zst", "--checkpoint-every 250 --threads 2 --keep 1"),
         ("-", "--checkpoint-every 5ms --head fm"),
-        ("in", "--passes 2 --checkpoint-every 700"),
+        ("in", "--passes 2 --checkpoint-every 700 --threads 0"),
         ("in.gz", "--checkpoint-every 300 --checkpoint-every 10ms"),
     ];
     let mut round = 0;

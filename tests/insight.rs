@@ -183,7 +183,7 @@ fn what_is_seen_does_not_depend_on_threads_or_learners() {
     let lines = heavy_tailed(30_000);
     let flags = flags(1 << 14, 1, HashKind::Siphash);
     let one = seen(&flags, &lines, 100, 1, 1);
-    for threads in [2, 5] {
+    for threads in [0, 2, 5] {
         assert_eq!(seen(&flags, &lines, 100, threads, 1).insight(), one.insight(), "{threads}");
     }
     // Weights differ there, and so does the order by them.

@@ -123,7 +123,7 @@ fn a_signal_at_any_moment_is_as_if_it_had_never_come() {
     let records = flights_with_faults(12_000, 50);
     let scenes = [
         ("in", "--checkpoint-every 1000 --threads 2"),
-        ("in.gz", "--checkpoint-every 777 --checkpoint-every 20ms"),
+        ("in.gz", "--checkpoint-every 777 --checkpoint-every 20ms --threads 0"),
         ("in.zst", "--head fm --keep 1"),
         ("first second.zst", "--checkpoint-every 3000 --threads 3"),
         ("-", "--checkpoint-every 2500"),

@@ -81,7 +81,7 @@ pub struct RunFlags {
     /// Passes over the input files; losses report the first [default: 1]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N", help_heading = "Run"))]
     pub passes: Option<u32>,
-    /// Parse threads; results do not depend on their number [default: processors less one]
+    /// Parse threads; results do not depend on their number. 0: the learner parses by itself [default: processors less one]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N", help_heading = "Run"))]
     pub threads: Option<usize>,
     /// Learners side by side, each parsing what it learns; more than one: faster, and no two runs alike to the bit [default: 1]

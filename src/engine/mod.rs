@@ -51,12 +51,13 @@ use crate::learner::{Counters, Figures, Learner, LearnerError};
 use crate::metrics::{Metrics, Rebalance};
 use crate::record::{Positions, Source, SourceError};
 use crate::sink::{Emitter, LinesSink, PublishError, Publisher, SinkError, Wants};
-use crossbeam_channel::{bounded, unbounded};
+use crossbeam_channel::{Receiver, bounded, unbounded};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
 use team::Team;
+use work::{Parse, Work};
 
 /// What a run does with records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +73,7 @@ pub enum Task {
 pub struct EngineOptions {
     /// Predict or train.
     pub task: Task,
-    /// Parse threads, at least 1. Results do not depend on it.
+    /// Parse threads; with 0 the learner parses what it learns, which is best where there is one processor. Results do not depend on it.
     pub threads: usize,
     /// Learners, at least 1. With one, the default, a run is deterministic to the bit. More learn side by side on the same
     /// rows, each parsing what it learns (then `threads` plays no part): no record is lost or learned twice and no row is seen
@@ -289,11 +290,11 @@ impl Engine {
         }
     }
 
-    /// Several learners, if there are any, and how many threads parse.
+    /// Several learners, if there are any, and how many threads parse; none if the learner does.
     fn team(&self) -> (Option<Team>, usize) {
         let (learners, predict) = (self.options.learners.max(1), self.options.task == Task::Predict);
         let team = (learners > 1).then(|| Team::new(self.model.learner(), learners, predict));
-        (team, if learners > 1 { learners } else { self.options.threads.max(1) })
+        (team, if learners > 1 { learners } else { self.options.threads })
     }
 
     /// Checks what goes together, and takes the source to where it was left.
@@ -338,33 +339,31 @@ impl Engine {
         let team = team.as_ref();
         let (pool_in, pool) = unbounded();
         for _ in 0..threads * WORK_PER_THREAD + WORK_BESIDE {
-            let _ = pool_in.send(work::Work::default());
+            let _ = pool_in.send(Work::default());
         }
         let (acknowledge, acknowledged) = unbounded();
         let (lines, to_write) = bounded(LINES_WAITING);
         let (cuts, to_save) = bounded(1);
         let (saved_in, saved) = unbounded();
-        let (parsers_in, parsers_out): (Vec<_>, Vec<_>) = (0..threads).map(|_| unbounded()).unzip();
-        let (parsed_in, parsed): (Vec<_>, Vec<_>) = (0..threads).map(|_| unbounded()).unzip();
+        let (parsers, dealt): (Vec<_>, Vec<_>) = (0..threads.max(1)).map(|_| unbounded()).unzip();
         let feed = self.live.as_ref().map(|live| live.attach(&self.model, self.options.task == Task::Train));
         let destination = self.destination();
         let keeps = destination.keeps();
-        let record_reader = self.model.reader();
         let eye = self.model.eye().filter(|_| self.options.task == Task::Train);
-        let eye = eye.as_ref();
+        let record_reader = self.model.reader();
+        let parse = || Parse::new(Arc::clone(&record_reader), eye.clone());
         thread::scope(|scope| {
             let spawn = |name: &str| thread::Builder::new().name(name.to_owned());
-            let links = read::Links { parsers: parsers_in, pool, durable: acknowledged, stop, input: shared };
+            let links = read::Links { parsers, pool, durable: acknowledged, stop, input: shared };
             let reader = spawn("read").spawn_scoped(scope, move || read::run(source, links));
             let reader = reader.map_err(EngineError::Spawn)?;
-            let mut parse_threads = Vec::new();
-            for (index, (input, output)) in parsers_out.into_iter().zip(parsed_in).enumerate() {
-                let reader = Arc::clone(&record_reader);
-                let member = team.map(|team| (team, index));
-                let thread = spawn("parse")
-                    .spawn_scoped(scope, move || work::run(&reader, eye, member, &input, &output));
-                parse_threads.push(thread.map_err(EngineError::Spawn)?);
-            }
+            let (parsed, parse_threads, parse) = match threads {
+                0 => (dealt, Vec::new(), Some(parse())),
+                _ => {
+                    let (parsed, started) = start_parsing(scope, dealt, parse, team)?;
+                    (parsed, started, None)
+                }
+            };
             let outputs = self.outputs;
             let writer =
                 spawn("write").spawn_scoped(scope, move || write::run(outputs, wanted, &to_write, &cuts));
@@ -373,7 +372,7 @@ impl Engine {
                 .spawn_scoped(scope, move || write::save(destination, &to_save, &saved_in, &acknowledge));
             let saver = saver.map_err(EngineError::Spawn)?;
             let links = learn::Links { parsed, pool: pool_in, lines, saved, keeps };
-            let links = learn::Surroundings { input: shared, links, team, feed };
+            let links = learn::Surroundings { input: shared, links, parse, team, feed };
             let mut stage = learn::Stage::new(self.model, &self.options, self.positions, links);
             stage.tell(self.insight);
             let learned = stage.run(observer);
@@ -388,6 +387,27 @@ impl Engine {
             ended.map(|()| finished)
         })
     }
+}
+
+/// A stage that runs beside the learner's.
+type StageThread<'scope> = thread::ScopedJoinHandle<'scope, Result<(), EngineError>>;
+
+/// Starts a thread for each of the queues that batches are `dealt` to; returns the queues they come out of, parsed.
+fn start_parsing<'scope, 'env>(
+    scope: &'scope thread::Scope<'scope, 'env>,
+    dealt: Vec<Receiver<Work>>,
+    parse: impl Fn() -> Parse,
+    team: Option<&'env Team>,
+) -> Result<(Vec<Receiver<Work>>, Vec<StageThread<'scope>>), EngineError> {
+    let start = |(index, input): (usize, Receiver<Work>)| {
+        let (output, parsed) = unbounded();
+        let (parse, member) = (parse(), team.map(|team| (team, index)));
+        let thread = thread::Builder::new().name("parse".to_owned());
+        let thread = thread.spawn_scoped(scope, move || work::run(parse, member, &input, &output));
+        Ok((parsed, thread.map_err(EngineError::Spawn)?))
+    };
+    let started: Vec<_> = dealt.into_iter().enumerate().map(start).collect::<Result<_, EngineError>>()?;
+    Ok(started.into_iter().unzip())
 }
 
 fn join<T>(

@@ -9,6 +9,7 @@ use crate::learner::Learned;
 use crate::metrics::Bad;
 use crate::record::{Record, RecordBatch};
 use crossbeam_channel::{Receiver, Sender};
+use std::sync::Arc;
 
 /// What became of a record.
 #[derive(Debug)]
@@ -35,18 +36,56 @@ pub(super) struct Work {
     pub(super) seen: Seen,
 }
 
+/// What one thread needs to read records.
+#[derive(Debug)]
+pub(super) struct Parse {
+    reader: Arc<Reader>,
+    eye: Option<Eye>,
+    scratch: ReaderScratch,
+}
+
+impl Parse {
+    /// Reads by `reader`; `eye` looks at the records.
+    pub(super) fn new(reader: Arc<Reader>, eye: Option<Eye>) -> Self {
+        let scratch =
+            eye.as_ref().map_or_else(ReaderScratch::default, |eye| ReaderScratch::with_eye(&reader, eye));
+        Self { reader, eye, scratch }
+    }
+
+    /// Reads the records of `work`.
+    pub(super) fn parse(&mut self, work: &mut Work) {
+        work.encoded.clear();
+        work.entries.clear();
+        work.seen.clear();
+        work.is_learned = false;
+        for (index, record) in work.records.iter().enumerate() {
+            if let Some(eye) = &self.eye {
+                look(eye, &mut self.scratch, (index as u32, record), &mut work.seen);
+            }
+            let entry = match parse_record(&self.reader, &mut self.scratch, &mut work.encoded, record) {
+                Ok(()) => Entry::Row,
+                Err((bad, reason)) => {
+                    self.scratch.retract();
+                    Entry::Bad(bad, reason)
+                }
+            };
+            work.entries.push(entry);
+        }
+        if self.eye.is_some() {
+            self.scratch.collect(&mut work.seen.features);
+        }
+    }
+}
+
 /// Parses what comes in until the reader is done; a member of a team also learns it.
 pub(super) fn run(
-    reader: &Reader,
-    eye: Option<&Eye>,
+    mut parse: Parse,
     member: Option<(&Team, usize)>,
     input: &Receiver<Work>,
     output: &Sender<Work>,
 ) -> Result<(), EngineError> {
-    let mut scratch = eye.map_or_else(ReaderScratch::default, |eye| ReaderScratch::with_eye(reader, eye));
     for mut work in input {
-        parse(reader, eye, &mut scratch, &mut work);
-        work.is_learned = false;
+        parse.parse(&mut work);
         if let Some((team, index)) = member {
             team.learn(index, &mut work);
         }
@@ -55,29 +94,6 @@ pub(super) fn run(
         }
     }
     Ok(())
-}
-
-/// Reads the records of `work`.
-pub(super) fn parse(reader: &Reader, eye: Option<&Eye>, scratch: &mut ReaderScratch, work: &mut Work) {
-    work.encoded.clear();
-    work.entries.clear();
-    work.seen.clear();
-    for (index, record) in work.records.iter().enumerate() {
-        if let Some(eye) = eye {
-            look(eye, scratch, (index as u32, record), &mut work.seen);
-        }
-        let entry = match parse_record(reader, scratch, &mut work.encoded, record) {
-            Ok(()) => Entry::Row,
-            Err((bad, reason)) => {
-                scratch.retract();
-                Entry::Bad(bad, reason)
-            }
-        };
-        work.entries.push(entry);
-    }
-    if eye.is_some() {
-        scratch.collect(&mut work.seen.features);
-    }
 }
 
 /// Looks at a record before it is read.
@@ -136,7 +152,7 @@ mod tests {
             work.records.push(record, record.len() as u64, at, at);
             work.records.set_key(b"k\"1");
         }
-        parse(&model.reader(), None, &mut ReaderScratch::default(), &mut work);
+        Parse::new(model.reader(), None).parse(&mut work);
         let ids: Vec<_> = (0..4).map(|row| work.encoded.features.id(row).unwrap()).collect();
         assert_eq!(ids, [&br#""k\"1""#[..], b"7", br#""k\"1""#, b"7"]);
     }
@@ -152,7 +168,7 @@ mod tests {
             work.records.push(record.as_bytes(), record.len() as u64, at, at);
             headers.iter().for_each(|(name, value)| work.records.push_header(name.as_bytes(), value));
         }
-        parse(&model.reader(), None, &mut ReaderScratch::default(), &mut work);
+        Parse::new(model.reader(), None).parse(&mut work);
         work
     }
 
@@ -193,7 +209,7 @@ mod tests {
         work.records.push(b"{}", 2, at, at);
         work.records.push_header(b"\xff\x01", b"1");
         work.records.push(b"{}", 2, at, at);
-        parse(&model.reader(), None, &mut ReaderScratch::default(), &mut work);
+        Parse::new(model.reader(), None).parse(&mut work);
         let [Entry::Bad(Bad::Feature, reason), Entry::Row] = &work.entries[..] else {
             panic!("{:?}", work.entries)
         };

@@ -357,6 +357,7 @@ where
             self.run_leased(batch, run, predictions);
             self.table.serve_readers();
         }
+        self.table.leave_readers();
     }
 
     fn state(&self) -> Vec<f64> {

@@ -139,6 +139,7 @@ fn a_reader_gets_whole_rows_from_a_learner_or_without_one() {
             lease.row_mut(Slot(64)).0[0] = 1.0;
             drop(lease);
             other.serve_readers();
+            other.leave_readers();
         });
         let (reader, mut seen) = (RowReader::default(), Vec::new());
         reader.read(&table, [Slot(0), Slot(64)].into_iter(), |number, row, _| seen.push((number, row[0])));

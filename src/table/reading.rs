@@ -5,7 +5,7 @@
 //! So a reader *orders* rows at a desk. A learner looks between two runs whether there are orders, which costs it one load, and copies
 //! their rows itself, from caches that are its own: a reader waits for one run, and the learner for nobody. A reader that is not
 //! served for a while, because no learner runs, takes what stripes are free by itself, and from then on all do so at once, until a
-//! learner comes by again.
+//! learner comes by again. One that has no more runs for now says so, and readers look by themselves while it parses or waits.
 //!
 //! Rows are copied under the locks of their stripes, so none is seen half changed.
 
@@ -167,6 +167,13 @@ impl Table {
         if self.desk.waiting.load(Ordering::Relaxed) > 0 {
             self.serve_orders();
         }
+    }
+
+    /// Leaves readers to themselves until [`Table::serve_readers`] is called again: to be called by whoever learns and will hold no
+    /// stripe for a while.
+    #[inline]
+    pub fn leave_readers(&self) {
+        self.desk.attended.store(false, Ordering::Relaxed);
     }
 
     #[cold]

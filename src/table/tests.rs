@@ -241,6 +241,9 @@ fn readers_get_whole_rows_beside_a_learner_that_never_pauses() {
                 }
                 drop(lease);
                 table.serve_readers();
+                if round % 5.0 == 0.0 {
+                    table.leave_readers();
+                }
             }
         });
         for _ in 0..3 {

@@ -54,7 +54,6 @@ fn contradictory_options_are_refused_before_anything_is_written() {
         ("--loss quantile --quantile 1.5", "--quantile"),
         ("--label-field id", "--id-field"),
         ("--buckets 0", "--buckets"),
-        ("--threads 0", "--threads"),
         ("--passes 0", "--passes"),
         ("--keep 0", "--keep"),
         ("-p same --dead-letters same", "same"),

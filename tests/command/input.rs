@@ -17,7 +17,7 @@ fn every_form_of_input_and_any_number_of_threads_give_the_same_model_and_predict
     scene.train("in.jsonl -m model -p predictions --threads 1");
     let (model, predictions) = (learned(&scene.path("model")), scene.text("predictions"));
     assert_eq!(predictions.lines().count(), RECORDS);
-    for threads in [1, 2, 4] {
+    for threads in [0, 1, 2, 4] {
         for input in ["in.jsonl", "in.jsonl.gz", "in.jsonl.zst"] {
             let name = format!("{input}.{threads}");
             scene.train(&format!("{input} -m {name}.model -p {name}.out --threads {threads}"));

@@ -54,7 +54,7 @@ fn with_faults(records: &str, every: usize) -> String {
 fn threads_and_pieces_of_the_input_change_nothing() {
     let records = with_faults(&asked(3000), 7);
     let (scene, expected) = whole(&records, "multitask-mixture", "--batch 64");
-    for args in ["--threads 1", "--threads 3", "--checkpoint-every 100", "--checkpoint-every 1ms"] {
+    for args in ["--threads 0", "--threads 3", "--checkpoint-every 100", "--checkpoint-every 1ms"] {
         let (_, got) = whole(&records, "multitask-mixture", &format!("--batch 64 {args}"));
         same(args, &expected, &got);
     }

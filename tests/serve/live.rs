@@ -10,7 +10,7 @@ use std::thread;
 
 #[test]
 fn a_run_that_waits_predicts_what_its_model_will() {
-    for options in ["", "--head fm", "--threads 2 --head fm"] {
+    for options in ["", "--threads 0 --head fm", "--threads 2 --head fm"] {
         let scene = Scene::new();
         let mut run = train(&scene, &format!("- -q -m model --checkpoint-every 1000000 {options}"));
         let mut client = Client::connect(&run.address);

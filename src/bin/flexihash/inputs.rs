@@ -98,7 +98,7 @@ pub(crate) fn check_outputs<const N: usize>(
     Ok(())
 }
 
-/// Parse threads: processors less one for the learner.
+/// Parse threads: processors less one for the learner, which parses by itself if there is no other.
 pub(crate) fn parse_threads() -> usize {
-    std::thread::available_parallelism().map_or(1, |processors| processors.get().saturating_sub(1).max(1))
+    std::thread::available_parallelism().map_or(1, |processors| processors.get().saturating_sub(1))
 }

@@ -65,7 +65,7 @@ impl<'a> Service<'a> {
     fn engine(&self, task: Task) -> EngineOptions {
         EngineOptions {
             task,
-            threads: self.run.threads.unwrap_or_else(inputs::parse_threads).max(1),
+            threads: self.run.threads.unwrap_or_else(inputs::parse_threads),
             learners: if task == Task::Train { self.run.learners.unwrap_or(1) } else { 1 },
             checkpoint_every: self.run.checkpoint_every.clone(),
             max_errors: self.run.max_errors,

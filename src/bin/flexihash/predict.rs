@@ -102,7 +102,7 @@ impl Predict {
         let options = EngineOptions {
             task: Task::Predict,
             learners: 1,
-            threads: self.threads.unwrap_or_else(inputs::parse_threads).max(1),
+            threads: self.threads.unwrap_or_else(inputs::parse_threads),
             checkpoint_every: Vec::new(),
             max_errors: self.max_errors,
             allow_unseen: true,

@@ -147,9 +147,6 @@ pub(crate) fn check(run: &RunFlags) -> Result<(), CommandError> {
     if run.passes == Some(0) {
         return Err(usage("--passes: expected at least 1"));
     }
-    if run.threads == Some(0) {
-        return Err(usage("--threads: expected at least 1"));
-    }
     if run.learners == Some(0) {
         return Err(usage("--learners: expected at least 1"));
     }

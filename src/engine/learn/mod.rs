@@ -10,7 +10,7 @@ mod tell;
 use super::insight::{Insight, tell_metrics};
 use super::live::{Feed, Lesson};
 use super::team::{OpenAtEnd, Team};
-use super::work::{Entry, Work};
+use super::work::{Entry, Parse, Work};
 use super::write::Out;
 use super::{EngineError, EngineOptions, Finished, Model, Observer, Status, Task};
 use crate::learner::{Counters, LabelShape, Learner, LearnerError, Mode, Outcome, Outcomes, Piece};
@@ -100,6 +100,7 @@ pub(super) struct Stage<'a> {
     feed: Option<Feed>,
     outcomes: Outcomes,
     pending: Pending,
+    parse: Option<Parse>,
     /// Whether what was declared is known to occur, or need not.
     is_seen: bool,
     finished: Vec<Work>,
@@ -117,6 +118,8 @@ pub(super) struct Stage<'a> {
 pub(super) struct Surroundings<'a> {
     pub(super) input: &'a Input,
     pub(super) links: Links,
+    /// For batches that come as they were read; none if threads have parsed them.
+    pub(super) parse: Option<Parse>,
     /// Several learners; none for one.
     pub(super) team: Option<&'a Team>,
     /// Who asks meanwhile.
@@ -125,7 +128,7 @@ pub(super) struct Surroundings<'a> {
 
 /// What the stage hears of next.
 enum Next {
-    Parsed(Work),
+    Batch(Work),
     Taught(Lesson),
     Nothing,
     Ended,
@@ -139,7 +142,7 @@ impl<'a> Stage<'a> {
         model: Model,
         options: &'a EngineOptions,
         positions: Positions,
-        Surroundings { input, links, team, feed }: Surroundings<'a>,
+        Surroundings { input, links, parse, team, feed }: Surroundings<'a>,
     ) -> Self {
         let counters = model.learner().counters();
         let (counted, first_examples, records) = (counters, counters.examples, counters.records);
@@ -170,6 +173,7 @@ impl<'a> Stage<'a> {
             feed,
             outcomes: Outcomes::default(),
             pending,
+            parse,
             is_seen: options.task == Task::Predict || options.allow_unseen || first_examples > 0,
             finished: Vec::new(),
             team,
@@ -237,7 +241,8 @@ impl<'a> Stage<'a> {
         loop {
             let Some(parsed) = links.parsed.get(rotation) else { return Ok(Ok(())) };
             let went = match self.next(parsed) {
-                Next::Parsed(work) => {
+                Next::Batch(mut work) => {
+                    self.parse.iter_mut().for_each(|parse| parse.parse(&mut work));
                     rotation = (rotation + 1) % links.parsed.len();
                     self.feed.iter_mut().for_each(Feed::learned);
                     self.take(work, links)?
@@ -269,7 +274,7 @@ impl<'a> Stage<'a> {
         let nobody = never();
         let lessons = self.feed.as_ref().map_or(&nobody, |feed| &feed.lessons);
         select! {
-            recv(parsed) -> work => work.map_or(Next::Ended, Next::Parsed),
+            recv(parsed) -> work => work.map_or(Next::Ended, Next::Batch),
             recv(lessons) -> lesson => lesson.map_or(Next::Nothing, Next::Taught),
             default(TICK) => Next::Nothing,
         }

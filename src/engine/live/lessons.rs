@@ -7,14 +7,11 @@
 use super::feed::{Held, Lesson};
 use super::{LESSONS_WAITING, LiveError};
 use crate::engine::Model;
-use crate::engine::encode::{Reader, ReaderScratch};
-use crate::engine::insight::Eye;
-use crate::engine::work::{self, Work};
+use crate::engine::work::{Parse, Work};
 use crate::record::Position;
 use crate::sink::Answers;
 use crate::sync::{Mutex, lock};
 use crossbeam_channel::{Sender, TrySendError};
-use std::sync::Arc;
 
 /// The name of what came to be learned, where sources have theirs.
 const SOURCE: &str = "http";
@@ -22,25 +19,21 @@ const SOURCE: &str = "http";
 /// The way to the learning stage of a run.
 #[derive(Debug)]
 pub(super) struct Lessons {
-    reader: Arc<Reader>,
-    eye: Option<Eye>,
     desk: Mutex<Desk>,
 }
 
 #[derive(Debug)]
 struct Desk {
     queue: Sender<Lesson>,
-    scratch: ReaderScratch,
+    parse: Parse,
     /// Records that came before the next one.
     came: u64,
 }
 
 impl Lessons {
     pub(super) fn new(model: &Model, queue: Sender<Lesson>) -> Self {
-        let (reader, eye) = (model.reader(), model.eye());
-        let scratch =
-            eye.as_ref().map_or_else(ReaderScratch::default, |eye| ReaderScratch::with_eye(&reader, eye));
-        Self { reader, eye, desk: Mutex::new(Desk { queue, scratch, came: model.taught() }) }
+        let parse = Parse::new(model.reader(), model.eye());
+        Self { desk: Mutex::new(Desk { queue, parse, came: model.taught() }) }
     }
 
     /// Reads records, none longer than `limit` bytes, and hands them on.
@@ -50,7 +43,7 @@ impl Lessons {
         limit: usize,
         (done, held): (Box<dyn FnOnce(Answers) + Send>, Held),
     ) -> Result<(), LiveError> {
-        let Desk { queue, scratch, came } = &mut *lock(&self.desk);
+        let Desk { queue, parse, came } = &mut *lock(&self.desk);
         if queue.len() >= LESSONS_WAITING {
             return Err(LiveError::Busy);
         }
@@ -61,7 +54,7 @@ impl Lessons {
             let kept = record.get(..limit).unwrap_or(record);
             work.records.push(kept, record.len() as u64, position(at), position(at + 1));
         }
-        work::parse(&self.reader, self.eye.as_ref(), scratch, &mut work);
+        parse.parse(&mut work);
         match queue.try_send(Lesson { work, done, _held: held }) {
             Ok(()) => *came += records.len() as u64,
             Err(TrySendError::Full(_)) => return Err(LiveError::Busy),

@@ -47,6 +47,7 @@ where
             self.run_apart(copies, batch, run, predictions);
             self.table.serve_readers();
         }
+        self.table.leave_readers();
     }
 
     /// Predicts on copies; nothing is learned, so they are not joined.
