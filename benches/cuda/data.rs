@@ -21,7 +21,7 @@ impl Keys {
         }
     }
 
-    fn slot(self, word: u64) -> u32 {
+    pub(super) fn slot(self, word: u64) -> u32 {
         let uniform = (word >> 11) as f64 / (1_u64 << 53) as f64;
         match self {
             Self::Uniform => (uniform * ROWS as f64) as u32,
@@ -31,6 +31,17 @@ impl Keys {
             }
         }
     }
+}
+
+/// Random words, always the same (SplitMix64).
+pub(super) fn words() -> impl Iterator<Item = u64> {
+    std::iter::successors(Some(1_u64), |state| Some(state.wrapping_add(0x9e37_79b9_7f4a_7c15))).skip(1).map(
+        |state| {
+            let z = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+            z ^ z >> 31
+        },
+    )
 }
 
 /// A batch in compressed sparse rows.
@@ -44,14 +55,7 @@ pub(super) struct Work {
 
 impl Work {
     pub(super) fn new(keys: Keys, features: usize) -> Self {
-        let mut state = 1_u64;
-        let mut word = || {
-            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let z = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-            z ^ z >> 31
-        };
-        let slots: Vec<u32> = (0..features).map(|_| keys.slot(word())).collect();
+        let slots: Vec<u32> = words().take(features).map(|word| keys.slot(word)).collect();
         let offsets = (0..=records(features)).map(|record| record * RECORD).collect();
         Self { keys, offsets, slots, values: vec![1.0; features] }
     }

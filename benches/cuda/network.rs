@@ -1,5 +1,6 @@
 //! A whole stream by a network that learns online, its rows on the CPU and on the device: read, hashed, predicted, learned.
 
+use super::data::{Keys, words};
 use flexihash::config::ModelFlags;
 use flexihash::engine::{Engine, EngineOptions, Model, Outputs};
 use flexihash::hash::HashKey;
@@ -47,17 +48,13 @@ pub(super) fn check() {
 }
 
 fn stream(records: usize) -> String {
-    let mut state = 1_u64;
-    let mut key = || {
-        state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
-        let uniform = (state >> 11) as f64 / (1_u64 << 53) as f64;
-        (uniform * f64::from(BUCKETS).ln()).exp() as u64
-    };
+    let mut keys = words().map(|word| Keys::Zipf.slot(word).to_string());
     let mut out = String::new();
     for _ in 0..records {
         let mut side = || {
             (0..FEATURES / 2)
-                .map(|i| (format!("f{i}"), key().to_string()))
+                .zip(&mut keys)
+                .map(|(i, key)| (format!("f{i}"), key))
                 .collect::<std::collections::BTreeMap<_, _>>()
         };
         let features = json!({"user": side(), "item": side()});

@@ -6,14 +6,12 @@
 use super::{EmbeddingError, FlexiHashEmbedding, expect_len, finite};
 use crate::batch::{Batch, Slot};
 use crate::kernel::cuda::{
-    CudaError, Device, DeviceBatch, DeviceRows, DeviceVectors, Machine, Move, Normal, RowsShape, Weights,
+    CudaError, Device, DeviceBatch, DeviceRows, DeviceVectors, Machine, Move, Normal, ROWS_A_COPY, RowsShape,
+    Weights,
 };
 use crate::table::Table;
 use bytemuck::cast_slice;
 use std::sync::Arc;
-
-/// Rows that are copied together.
-const ROWS_A_COPY: usize = 1 << 14;
 
 /// The rows of a [`FlexiHashEmbedding`] on a device.
 ///
@@ -123,13 +121,10 @@ impl<M: Machine> DeviceEmbedding<M> {
         };
         expect("rows of the embedding", rows, u64::from(embedding.options.hash.buckets))?;
         expect("its dim", dim as u64, embedding.options.dim as u64)?;
-        for slots in self.rows.touched()?.chunks(ROWS_A_COPY) {
-            let floats = self.rows.rows(slots)?;
-            for (&slot, row) in slots.iter().zip(floats.chunks_exact(dim)) {
-                embedding.set_row(Slot(slot), row)?;
-            }
-        }
-        Ok(())
+        self.rows.take_touched(|slots, rows| {
+            let mut rows = slots.iter().zip(rows.chunks_exact(dim));
+            rows.try_for_each(|(&slot, row)| embedding.set_row(Slot(slot), row))
+        })
     }
 
     /// The rows, for whoever keeps batches, vectors and gradients on the device too.

@@ -89,10 +89,18 @@ pub enum LearnerError {
     /// Declared fields that are not those of the network.
     #[error("{0}")]
     Binding(String),
-    /// Rows that cannot be on a device.
-    #[cfg(feature = "cuda")]
-    #[error("{0}")]
-    Device(&'static str),
+    /// Heads, whose rows cannot be on a device.
+    #[error(
+        "a head predicts each record after it has learned the one before: there is nothing that a GPU could do side by side. \
+         Leave --device out, or learn a network (--config with [network]) in batches"
+    )]
+    HeadsOnDevice,
+    /// Rows that no device moves.
+    #[error(
+        "rows on a device move by sgd, adagrad or ftrl, not by adam: choose one of them as --optimizer, and adam as \
+         --dense-optimizer if it is wanted"
+    )]
+    AdamOnDevice,
     /// The device cannot be used, or failed.
     #[cfg(feature = "cuda")]
     #[error(transparent)]

@@ -119,12 +119,12 @@ impl Vectors {
         with_optimizer!(self.options, optimizer => of(optimizer, vector, gradient, (x, rate), moved))
     }
 
-    /// How rows on a device answer a step of size `rate`, and what their weights are there: the same bits as [`Vectors::step`] and
+    /// How rows on a device move, by the options' rate if [another](Move::at) is not given, and what their weights are there: the same bits as [`Vectors::step`] and
     /// [`Vectors::add_to`]. `None` for Adam, whose powers no kernel has.
     #[cfg(feature = "cuda")]
-    pub fn on_device(&self, rate: f64) -> Option<(Move, Weights)> {
-        let OptimizerOptions { kind, l1, l2, rate: alpha, ftrl_beta: beta, .. } = self.options;
-        let ftrl = FtrlConstants { alpha, beta, l1, l2 };
+    pub fn on_device(&self) -> Option<(Move, Weights)> {
+        let OptimizerOptions { kind, l1, l2, rate, ftrl_beta: beta, .. } = self.options;
+        let ftrl = FtrlConstants { alpha: rate, beta, l1, l2 };
         match kind {
             OptimizerKind::Sgd => Some((Move::Sgd { rate, l1, l2 }, Weights::First)),
             OptimizerKind::Adagrad => Some((Move::Adagrad { rate, l1, l2 }, Weights::First)),

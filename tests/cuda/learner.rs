@@ -1,6 +1,7 @@
 //! What must hold on any machine for networks that learn there: what they predict, what they have learned and what they count is
 //! that of the CPU, to the bit, whenever it is looked at and wherever a stored model goes on.
 
+use super::dice::Dice;
 use flexihash::batch::Slot;
 use flexihash::checkpoint::{ModelDir, Writer};
 use flexihash::config::{ConfigFile, Every, ModelConfig, ModelFlags};
@@ -151,16 +152,6 @@ const RULES: [&str; 5] = [
     "optimizer = \"adagrad\"\nl1 = 0.001\nl2 = 0.01\ndense-optimizer = \"adam\"\ndense-learning-rate = 0.01",
     "optimizer = \"ftrl\"\nl1 = 0.001\nl2 = 0.01",
 ];
-
-/// Numbers that every run has alike.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
-        (self.0 >> 33) % sides
-    }
-}
 
 /// Ratings: users and items come again within a batch; some records have one of them, or nothing, or no label.
 pub(crate) fn rated(count: usize) -> String {

@@ -7,6 +7,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::disallowed_methods, reason = "test data need not be durable")]
 
+#[path = "../support/dice.rs"]
+mod dice;
 mod emulator;
 mod failing;
 mod learner;

@@ -120,8 +120,8 @@ fn rules() -> Vec<(OptimizerOptions, Move, Weights)> {
     let all = kinds.into_iter().flat_map(|kind| [(0.0, 0.0), (0.01, 0.02)].map(|found| (kind, found)));
     let rules = all.map(|(kind, (l1, l2))| {
         let options = OptimizerOptions { l1, l2, rate: 0.3, ..OptimizerOptions::new(kind) };
-        let (rule, weights) = Vectors::new(options).on_device(RATE).unwrap();
-        (options, rule, weights)
+        let (rule, weights) = Vectors::new(options).on_device().unwrap();
+        (options, rule.at(RATE), weights)
     });
     rules.collect()
 }
@@ -435,7 +435,7 @@ pub(crate) fn learned_weights_after<M: Machine>(machine: &Arc<M>, steps: usize) 
     let (mut random, dim, count) = (Random(3), 64, 500);
     let options = OptimizerOptions { rate: 0.3, ..OptimizerOptions::new(OptimizerKind::Adagrad) };
     let optimizer = Vectors::new(options);
-    let (rule, _) = optimizer.on_device(RATE).unwrap();
+    let rule = optimizer.on_device().unwrap().0.at(RATE);
     let table = random.floats(count * dim);
     let mut expected: Vec<f32> = table.chunks(dim).flat_map(|row| optimizer.initial(row)).collect();
     let mut on_device = rows(machine, (dim, 2), &expected);

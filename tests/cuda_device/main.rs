@@ -6,6 +6,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::disallowed_methods, reason = "test data need not be durable")]
 
+#[path = "../support/dice.rs"]
+mod dice;
 #[path = "../cuda/failing.rs"]
 mod failing;
 #[path = "../cuda/learner.rs"]

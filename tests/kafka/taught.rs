@@ -19,6 +19,15 @@ fn member(scene: &Scene, topic: &str, args: &str) -> Served {
     Served::start_at(scene.flexihash(line.split_whitespace()), "serving /predict")
 }
 
+/// A topic of 20 records and a bad one, and one for dead letters.
+fn topics(name: &str) -> (String, String) {
+    let (topic, dead) = (fresh(name), fresh(&format!("{name}-dead")));
+    broker().topic(&topic, 2);
+    broker().send(&topic, 0, lines(&flights(20)));
+    broker().send(&topic, 1, [&b"{\"label\":"[..]]);
+    (topic, dead)
+}
+
 fn header<'a>(letter: &'a Read, name: &str) -> Option<&'a str> {
     letter.headers.get(&format!("flexihash.{name}")).map(String::as_str)
 }
@@ -46,10 +55,7 @@ fn assert_dead(dead: &str, topic: &str) {
 
 #[test]
 fn what_was_sent_and_is_bad_is_in_the_dead_letters_with_the_next_commit() {
-    let (topic, dead) = (fresh("taught"), fresh("taught-dead"));
-    broker().topic(&topic, 2);
-    broker().send(&topic, 0, lines(&flights(20)));
-    broker().send(&topic, 1, [&b"{\"label\":"[..]]);
+    let (topic, dead) = topics("taught");
     let scene = Scene::new();
     let args = format!("-m model --dead-letters kafka:{dead} --max-errors 1 -X session.timeout.ms=6000");
     // No generation for an hour: what is not committed is not there.
@@ -78,10 +84,7 @@ fn what_was_sent_and_is_bad_is_in_the_dead_letters_with_the_next_commit() {
 
 #[test]
 fn at_once_where_results_go_at_once() {
-    let (topic, dead) = (fresh("once"), fresh("once-dead"));
-    broker().topic(&topic, 2);
-    broker().send(&topic, 0, lines(&flights(20)));
-    broker().send(&topic, 1, [&b"{\"label\":"[..]]);
+    let (topic, dead) = topics("once");
     let scene = Scene::new();
     let args = format!("-m model --delivery at-least-once --checkpoint-every 1h --dead-letters kafka:{dead}");
     let mut run = member(&scene, &topic, &args);

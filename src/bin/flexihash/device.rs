@@ -4,10 +4,8 @@ use crate::error::{CommandError, usage};
 use flexihash::config::{DeviceChoice, ModelFlags, RunFlags};
 use flexihash::engine::Model;
 use flexihash::hash::HashKey;
-
-/// Why heads stay where they are.
-const HEADS: &str = "a head predicts each record after it has learned the one before: there is nothing that a GPU could do side by side; \
-                     leave --device out, or learn a network (--config with [network])";
+use flexihash::learner::LearnerError;
+use std::path::Path;
 
 /// Where a network's rows are to be.
 pub(crate) struct Placement {
@@ -16,8 +14,10 @@ pub(crate) struct Placement {
 }
 
 impl Placement {
-    /// Opens the device that is asked for. `flags` are those given; `goes_on`: the model may be a stored one, which they need not describe.
+    /// Opens the device that is asked for. `flags` are those given; `goes_on`: a model that is stored, which they need not describe, may
+    /// go on.
     pub(crate) fn open(run: &RunFlags, flags: &ModelFlags, goes_on: bool) -> Result<Self, CommandError> {
+        let goes_on = goes_on && run.model.as_deref().is_some_and(Path::exists);
         let choice = run.device.unwrap_or_default();
         let index = match choice {
             DeviceChoice::Cpu => return Ok(Self { choice, device: None }),
@@ -26,7 +26,7 @@ impl Placement {
         };
         let mut placement = Self { choice, device: None };
         if flags.network.is_none() && !goes_on {
-            placement.refused(HEADS)?;
+            placement.refused(&LearnerError::HeadsOnDevice.to_string())?;
             return Ok(placement);
         }
         match imp::open(index) {
@@ -42,8 +42,7 @@ impl Placement {
     /// Takes the rows of `model` there.
     pub(crate) fn take(&mut self, model: &mut Model) -> Result<(), CommandError> {
         let Some(device) = &self.device else { return Ok(()) };
-        let taken = if model.learner().is_network() { device.take(model) } else { Err(HEADS.to_owned()) };
-        if let Err(reason) = taken {
+        if let Err(reason) = device.take(model) {
             self.device = None;
             self.refused(&reason)?;
         }

@@ -32,5 +32,6 @@ pub use lanes::{DeviceLanes, LANE_STEPS, LANE_SUMS};
 pub use launch::{BLOCK, Groups, MAX_DIM};
 pub use machine::{Arg, Kernel, Machine};
 pub use program::{PROGRAM, PROGRAM_OPTIONS, VARIANTS};
+pub(crate) use rows::ROWS_A_COPY;
 pub use rows::{DeviceRows, FtrlConstants, Move, Normal, RowsShape, Weights};
 pub use vectors::DeviceVectors;

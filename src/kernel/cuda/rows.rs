@@ -11,6 +11,9 @@ use super::{CudaError, DeviceVectors, program};
 use bytemuck::{cast_slice, cast_slice_mut};
 use std::sync::Arc;
 
+/// Rows that are copied together.
+pub(crate) const ROWS_A_COPY: usize = 1 << 14;
+
 /// Shape of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RowsShape {
@@ -108,6 +111,15 @@ impl Move {
         match self {
             Self::Add { .. } | Self::AddUnordered { .. } | Self::Sgd { .. } => 1,
             Self::Adagrad { .. } | Self::Ftrl(_) => 2,
+        }
+    }
+
+    /// The same with steps of size `rate`, where it is not a constant of the rule.
+    pub fn at(self, rate: f64) -> Self {
+        match self {
+            Self::Sgd { l1, l2, .. } => Self::Sgd { rate, l1, l2 },
+            Self::Adagrad { l1, l2, .. } => Self::Adagrad { rate, l1, l2 },
+            Self::Add { .. } | Self::AddUnordered { .. } | Self::Ftrl(_) => self,
         }
     }
 
@@ -307,6 +319,18 @@ impl<M: Machine> DeviceRows<M> {
         let mut bytes = vec![0; self.shape.rows as usize];
         self.machine.download(&self.touched, 0, &mut bytes)?;
         Ok(bytes.iter().zip(0..).filter(|(byte, _)| **byte != 0).map(|(_, slot)| slot).collect())
+    }
+
+    /// Copies the [touched](DeviceRows::touched) rows, some thousands at a time: calls `take` with their slots, which ascend, and the rows
+    /// `[slots, floats · dim]`. Waits for the device.
+    ///
+    /// # Errors
+    /// Those of `take`; no room; the device failed.
+    pub fn take_touched<E: From<CudaError>>(
+        &self,
+        mut take: impl FnMut(&[u32], &[f32]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.touched()?.chunks(ROWS_A_COPY).try_for_each(|slots| take(slots, &self.rows(slots)?))
     }
 
     /// Begins to notice anew which rows are moved or replaced: those of before are no longer [touched](DeviceRows::touched).

@@ -11,7 +11,7 @@ use super::inputs::Uses;
 use crate::batch::Slot;
 use crate::embedding::set_learned;
 use crate::kernel::cuda::{
-    CudaError, DeviceBatch, DeviceRows, DeviceVectors, Machine, Normal, RowsShape, Weights,
+    CudaError, DeviceBatch, DeviceRows, DeviceVectors, Machine, Move, Normal, RowsShape, Weights,
 };
 use crate::learner::{Learner, LearnerError};
 use crate::model::network::FieldKind;
@@ -20,8 +20,6 @@ use crate::sync::{Mutex, lock};
 use crate::table::Table;
 use std::sync::Arc;
 
-/// Rows that are copied together.
-const ROWS_A_COPY: usize = 1 << 14;
 /// Rows that are written to a table between two looks at whether its cut has room.
 const ROWS_A_RUN: usize = 1 << 10;
 
@@ -109,7 +107,7 @@ impl Placed {
 
 /// The same for one kind of machine.
 struct On<M: Machine> {
-    rule: Vectors,
+    rule: Move,
     weights: Weights,
     tables: Vec<RowsOf<M>>,
     /// By field of the network; none for one without a table.
@@ -172,12 +170,7 @@ impl Csr {
 impl<M: Machine> On<M> {
     /// All rows of the tables of `arm`, on `machine`.
     fn new(arm: &NetworkArm, machine: &Arc<M>) -> Result<Self, LearnerError> {
-        let Some((_, weights)) = arm.rule.on_device(0.0) else {
-            return Err(LearnerError::Device(
-                "rows on a device move by sgd, adagrad or ftrl, not by adam: choose one of them as --optimizer, and adam \
-                 as --dense-optimizer if it is wanted",
-            ));
-        };
+        let (rule, weights) = arm.rule.on_device().ok_or(LearnerError::AdamOnDevice)?;
         let tables = arm.tables.iter().map(|(_, table)| RowsOf::new(arm.rule, table, machine));
         let tables = tables.collect::<Result<Vec<_>, CudaError>>()?;
         let fields = arm.bindings.fields.iter().map(|binding| {
@@ -191,7 +184,7 @@ impl<M: Machine> On<M> {
             Ok(Some(Looked { table, dim, batch, vectors }))
         });
         let fields = fields.collect::<Result<_, CudaError>>()?;
-        Ok(Self { rule: arm.rule, weights, tables, fields, list: Csr::default() })
+        Ok(Self { rule, weights, tables, fields, list: Csr::default() })
     }
 }
 
@@ -213,12 +206,12 @@ impl<M: Machine> RowsOf<M> {
     /// Writes the rows that have moved since the last time, so that they count as changed for the next cut.
     fn write_back(&mut self) -> Result<(), CudaError> {
         let width = self.own.options().width;
-        for slots in self.rows.touched()?.chunks(ROWS_A_COPY) {
-            let floats = self.rows.rows(slots)?;
-            for (slots, floats) in slots.chunks(ROWS_A_RUN).zip(floats.chunks(ROWS_A_RUN * width)) {
-                write(&self.own, slots, floats);
+        self.rows.take_touched(|slots, rows| {
+            for (slots, rows) in slots.chunks(ROWS_A_RUN).zip(rows.chunks(ROWS_A_RUN * width)) {
+                write(&self.own, slots, rows);
             }
-        }
+            Ok::<(), CudaError>(())
+        })?;
         self.rows.forget_touched()
     }
 }
@@ -268,10 +261,9 @@ impl<M: Machine + Send + Sync> DeviceTables for On<M> {
     fn step(&mut self, field: usize, rate: f64) -> Result<(), CudaError> {
         let Some(Some(field)) = self.fields.get_mut(field) else { return Ok(()) };
         let Some(table) = self.tables.get_mut(field.table) else { return Ok(()) };
-        let Some((rule, _)) = self.rule.on_device(rate) else { return Ok(()) };
         match field.batch.features() {
             0 => Ok(()),
-            _ => table.rows.step(&mut field.batch, rule, &field.vectors),
+            _ => table.rows.step(&mut field.batch, self.rule.at(rate), &field.vectors),
         }
     }
 
@@ -303,12 +295,7 @@ impl Learner {
         machine: Arc<M>,
     ) -> Result<(), LearnerError> {
         self.write_back()?;
-        let Some(network) = &mut self.network else {
-            return Err(LearnerError::Device(
-                "a head predicts each record after it has learned the one before: there is nothing that a GPU could do side by \
-                 side. Leave --device out, or learn a network (--config with [network]) in batches",
-            ));
-        };
+        let network = self.network.as_mut().ok_or(LearnerError::HeadsOnDevice)?;
         network.device = Some(Placed::new(Box::new(On::new(network, &machine)?)));
         Ok(())
     }
