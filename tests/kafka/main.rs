@@ -1,7 +1,11 @@
-//! `--kafka` end to end, against a real broker: see `fixtures/kafka` and `tests/support/kafka.rs`.
+//! `--kafka` end to end, against a real broker: see `fixtures/kafka` and `tests/support/kafka.rs`. One of them looks with
+//! a real browser.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::disallowed_methods, reason = "test data need not be durable")]
 
+#[path = "../page/driver.rs"]
+#[allow(dead_code, reason = "not all of a browser is needed here")]
+mod driver;
 #[path = "../serve/http.rs"]
 #[allow(dead_code, reason = "not all of a client is needed here")]
 mod http;
@@ -12,6 +16,7 @@ mod commit;
 mod gaps;
 mod group;
 mod networks;
+mod page;
 mod records;
 mod seen;
 mod taught;

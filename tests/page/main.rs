@@ -3,7 +3,6 @@
 #![allow(clippy::disallowed_methods, reason = "test data need not be durable")]
 
 mod driver;
-mod stub;
 mod tasks;
 #[path = "../support/mod.rs"]
 mod support;
@@ -261,65 +260,4 @@ fn a_record_is_explained_to_whoever_has_the_token() {
         "{told}"
     );
     assert_eq!(browser.logs().complaints, Vec::<String>::new());
-}
-
-/// With answers made up: a token, partitions, what `/insight`, `/explain` and `/predict` say, all with names that are markup.
-#[test]
-fn what_is_offered_is_shown_once_the_token_is_given() {
-    let (address, asked) = stub::serve();
-    let browser = Browser::start();
-    browser.size(360, 780, true);
-    browser.open(&format!("http://{address}/"));
-    browser.until("the question", "return !document.getElementById('token').hidden");
-    let give = |token: &str| {
-        let token = serde_json::to_string(token).unwrap();
-        let script = "document.getElementById('token-text').value = TOKEN; \
-                      document.querySelector('#token button').click(); return true";
-        browser.run(&script.replace("TOKEN", &token));
-    };
-    give("wrong");
-    browser.until("refused", "return document.getElementById('token-wrong').textContent !== ''");
-    assert_eq!(browser.run("return document.getElementById('main').hidden"), true);
-    give(stub::TOKEN);
-    browser.until("the look", "return Number(document.documentElement.dataset.looks || 0) > 0");
-    assert_eq!(browser.run("return document.getElementById('token').hidden"), true);
-    let kept = "return [localStorage.length, sessionStorage.length, document.cookie, document.getElementById('token-text').value]";
-    assert_eq!(browser.run(kept), serde_json::json!([0, 0, "", ""]), "in memory alone");
-    let rows = |id: &str| {
-        let script = "return [...document.querySelectorAll('#ID tbody tr')].map(row => [...row.children].map(cell => cell.textContent))";
-        browser.run(&script.replace("ID", id))
-    };
-    let expected = serde_json::json!([["a<b>", "2", "1,500", ""], ["a<b>", "10", "5", ""]]);
-    assert_eq!(rows("lag"), expected, "by number");
-    let expected =
-        serde_json::json!([["<img src=x>", "1,000", "5.00 %", ""], ["all others", "1", "0 %", ""]]);
-    assert_eq!(rows("collisions"), expected);
-    assert_eq!(rows("names"), serde_json::json!([["<script>document.title=1</script>", "9", "-1.25", ""]]));
-    let expected =
-        serde_json::json!([["features.<i>", "new", "", "number", "7"], ["features.<b>", "50.0 %", "25.0 %"]]);
-    assert_eq!(rows("schema"), expected);
-    let try_it = |button: &str| {
-        let script = "document.getElementById('try-text').value = '{\"a\":1}'; document.getElementById('try-BUTTON').click(); return true";
-        browser.run(&script.replace("BUTTON", button));
-    };
-    try_it("explain");
-    browser.until("an explanation", "return document.querySelectorAll('#try-answer tbody tr').length === 2");
-    let first = rows("try-answer");
-    assert_eq!(first[0], serde_json::json!(["city=<b>Bergen</b>", "1", "-0.5", ""]));
-    assert_eq!(first[1][2], "+0.25");
-    try_it("predict");
-    browser.until(
-        "a refusal",
-        "return document.getElementById('try-answer').textContent === 'byte 0: no <record>'",
-    );
-    assert_eq!(*asked.lock().unwrap(), ["{\"a\":1}", "{\"a\":1}"]);
-    assert_eq!(
-        browser.run("return document.querySelectorAll('b, i:not(.bar i), img').length"),
-        0,
-        "nothing became markup"
-    );
-    assert_eq!(
-        browser.run("return [document.title, document.documentElement.scrollWidth]"),
-        serde_json::json!(["flexihash", 360])
-    );
 }

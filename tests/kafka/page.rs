@@ -1,0 +1,138 @@
+//! The live page of a member, in a real browser: what a run on a pipe has nothing of (partitions), a token, and names that are markup wherever
+//! the page shows names.
+
+use super::driver::Browser;
+use super::http::Client;
+use super::support::kafka::fresh;
+use super::support::metrics::Served;
+use super::support::*;
+use super::{broker, train};
+use serde_json::{Value, json};
+
+const TOKEN: &str = r#"open-"sesame"-<b>"#;
+const PARTITIONS: i32 = 11;
+/// Partitions that have records, and how many: sorted as text, the second would come first.
+const RECORDS: [(i32, usize); 2] = [(2, 40), (10, 600)];
+
+/// After a while a key comes in, and another one is of another type; a third is null half of the time.
+fn record(number: usize) -> String {
+    let part = if number < 300 { r#""<s>":2"# } else { r#""<s>":"2","<i>":1"# };
+    let null = if number.is_multiple_of(2) { "null" } else { "2" };
+    let features = format!(
+        r#"{{"<img src=x>":"<b>{}</b>","<script>document.title=1</script>":0.5,"<u>":{null},{part}}}"#,
+        number % 3
+    );
+    format!(r#"{{"label":{},"features":{features}}}"#, number % 2)
+}
+
+/// The cells of a table's rows, as they can be read.
+fn rows(browser: &Browser, id: &str) -> Vec<Value> {
+    let script = "return [...document.querySelectorAll('#ID tbody tr')].map(row => [...row.children].map(cell => cell.textContent))";
+    browser.run(&script.replace("ID", id)).as_array().unwrap().clone()
+}
+
+fn give(browser: &Browser, token: &str) {
+    let script = "document.getElementById('token-text').value = TOKEN; document.querySelector('#token button').click(); return true";
+    browser.run(&script.replace("TOKEN", &Value::from(token).to_string()));
+}
+
+fn try_it(browser: &Browser, button: &str, record: &str) {
+    let script = "document.getElementById('try-text').value = RECORD; document.getElementById('try-BUTTON').click(); return true";
+    browser.run(&script.replace("RECORD", &Value::from(record).to_string()).replace("BUTTON", button));
+}
+
+/// A member that has learned all records and commits nothing for an hour, and a browser that shows it.
+fn begin(scene: &Scene, topic: &str) -> (Served, Browser) {
+    broker().topic(topic, PARTITIONS);
+    for (partition, count) in RECORDS {
+        let records: Vec<String> = (0..count).map(|number| record(number)).collect();
+        broker().send(topic, partition, records.iter().map(String::as_bytes));
+    }
+    scene.file("token", TOKEN);
+    let args = "-m model --checkpoint-every 1h --names 100 --token-file token --listen 0";
+    let line = train(topic, topic, args);
+    let run = Served::start_at(scene.flexihash(line.split_whitespace()), "serving /predict");
+    let browser = Browser::start();
+    browser.size(360, 780, true);
+    browser.open(&format!("http://{}/", run.address));
+    browser.until("the question", "return !document.getElementById('token').hidden");
+    (run, browser)
+}
+
+/// The token is asked for, and kept in memory alone.
+fn enter(browser: &Browser) {
+    give(browser, "wrong");
+    browser.until("refused", "return document.getElementById('token-wrong').textContent !== ''");
+    assert_eq!(browser.run("return document.getElementById('main').hidden"), true);
+    give(browser, TOKEN);
+    browser.until("the look", "return Number(document.documentElement.dataset.looks || 0) > 0");
+    assert_eq!(browser.run("return document.getElementById('token').hidden"), true);
+    let kept = "return [localStorage.length, sessionStorage.length, document.cookie, document.getElementById('token-text').value]";
+    assert_eq!(browser.run(kept), json!([0, 0, "", ""]));
+}
+
+fn assert_partitions(browser: &Browser, topic: &str) {
+    browser.until(
+        "what is behind",
+        "return [...document.querySelectorAll('#lag tbody tr')].map(row => row.children[2].textContent).filter(text => text !== '0').length === 2",
+    );
+    let behind = |partition| RECORDS.iter().find(|(of, _)| *of == partition).map_or(0, |(_, count)| *count);
+    let row = |partition: i32| json!([topic, partition.to_string(), behind(partition).to_string(), ""]);
+    assert_eq!(rows(browser, "lag"), (0..PARTITIONS).map(row).collect::<Vec<_>>(), "by number");
+}
+
+fn assert_names(browser: &Browser) {
+    let firsts = |id: &str| rows(browser, id).iter().map(|row| row[0].clone()).collect::<Vec<_>>();
+    let mut fields = firsts("collisions");
+    fields.sort_by_key(Value::to_string);
+    assert_eq!(fields, ["<i>", "<img src=x>", "<s>", "<script>document.title=1</script>", "<u>"]);
+    let names = firsts("names");
+    for name in ["<img src=x>=<b>1</b>", "<script>document.title=1</script>"] {
+        assert!(names.contains(&name.into()), "{name}: {names:?}");
+    }
+    let schema = rows(browser, "schema");
+    for change in [["features.<i>", "new", "", ""], ["features.<s>", "type", "number", "string"]] {
+        assert!(
+            schema.iter().any(|row| row.as_array().unwrap().starts_with(&change.map(Value::from))),
+            "{change:?}: {schema:?}"
+        );
+    }
+    assert!(schema.iter().any(|row| row[0] == "features.<u>" && row[2] != "0 %"), "{schema:?}");
+}
+
+#[test]
+fn its_page_shows_partitions_and_names_that_are_markup_as_text() {
+    let (scene, topic) = (Scene::new(), fresh("page"));
+    let (mut run, browser) = begin(&scene, &topic);
+    enter(&browser);
+    let shown = "const shown = document.querySelector('[data-metric=flexihash_records_total]'); return shown !== null && shown.dataset.value === '640'";
+    browser.until("all is learned", shown);
+    assert_partitions(&browser, &topic);
+    browser.until("what was seen", "return document.querySelectorAll('#schema tbody tr').length > 4");
+    assert_names(&browser);
+    try_it(
+        &browser,
+        "explain",
+        r#"{"features":{"<img src=x>":"<b>0</b>","<script>document.title=1</script>":1}}"#,
+    );
+    browser.until("an explanation", "return document.querySelectorAll('#try-answer tbody tr').length === 2");
+    let mut explained: Vec<_> = rows(&browser, "try-answer").into_iter().map(|row| row[0].clone()).collect();
+    explained.sort_by_key(Value::to_string);
+    assert_eq!(explained, ["<img src=x>=<b>0</b>", "<script>document.title=1</script>"]);
+    let bad = r#"{"features":{"<b>":"#;
+    let answer = Client::connect(&run.address).post_with(
+        "/predict",
+        &format!("Authorization: Bearer {TOKEN}\r\n"),
+        bad,
+    );
+    assert_eq!(answer.status, 400, "{answer:?}");
+    try_it(&browser, "predict", bad);
+    let refusal = "return document.getElementById('try-answer').textContent === REASON";
+    browser.until("a refusal", &refusal.replace("REASON", &Value::from(answer.error()).to_string()));
+    let markup = "return document.querySelectorAll('b, s, u, img, i:not(:empty)').length";
+    assert_eq!(browser.run(markup), 0, "nothing became markup");
+    let page = browser.run("return [document.title, document.documentElement.scrollWidth]");
+    assert_eq!(page, json!(["flexihash", 360]));
+    signal(&run.child, "TERM");
+    assert!(run.wait().success(), "{}", run.said());
+}
