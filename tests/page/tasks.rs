@@ -6,6 +6,7 @@ use super::support::*;
 use super::{open, shown};
 use serde_json::Value;
 use std::io::Write;
+use std::time::{Duration, Instant};
 
 /// As it stands in the records.
 const NAME: &str = r#"a\"b\\ </td><script>document.title = 1</script>"#;
@@ -34,13 +35,20 @@ fn written() -> String {
     serde_json::from_str(&format!("\"{NAME}\"")).unwrap()
 }
 
-/// Nothing moves any more, so all that is shown stands in the metrics.
+/// Nothing moves any more, so after some looks all that is shown stands in the metrics.
 fn assert_as_in_metrics(browser: &Browser, run: &Served) {
-    let text = get(&run.address, "/metrics").unwrap().1;
-    for (metric, value) in shown(browser) {
-        let line = text.lines().find_map(|line| line.strip_prefix(&format!("{metric} ")));
-        let is_sum = metric.starts_with("sum:");
-        assert!(is_sum || line.is_some_and(|line| line.parse() == Ok(value)), "{metric}: {value}, {line:?}");
+    let began = Instant::now();
+    loop {
+        let (shown, text) = (shown(browser), get(&run.address, "/metrics").unwrap().1);
+        let said = |metric: &str| text.lines().find_map(|line| line.strip_prefix(&format!("{metric} ")));
+        let compared = shown.iter().filter(|(metric, _)| !metric.starts_with("sum:"));
+        let is_said = |metric: &str, value| said(metric).is_some_and(|said| said.parse() == Ok(value));
+        let wrong: Vec<_> = compared.filter(|(metric, value)| !is_said(metric, **value)).collect();
+        if wrong.is_empty() {
+            return;
+        }
+        assert!(began.elapsed() < Duration::from_secs(20), "shown {wrong:?}, said {text}");
+        std::thread::sleep(Duration::from_millis(300));
     }
 }
 
@@ -61,7 +69,20 @@ fn tasks_are_shown_apart_under_whatever_name_they_have() {
 struct Past(Value);
 
 impl Past {
+    /// Once all that was learned stands in it.
     fn of(run: &Served, task: &str) -> Self {
+        let began = Instant::now();
+        loop {
+            let past = Self::now(run, task);
+            if past.newest("examples") == 400.0 {
+                return past;
+            }
+            assert!(began.elapsed() < Duration::from_secs(20), "{:?}", past.0);
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    fn now(run: &Served, task: &str) -> Self {
         let encoded: String = task.bytes().map(|byte| format!("%{byte:02X}")).collect();
         let (status, text) = get(&run.address, &format!("/history?since=1&task={encoded}")).unwrap();
         assert_eq!(status, 200, "{text}");
@@ -89,7 +110,6 @@ fn choose(browser: &Browser, value: &str, head: &str) {
 fn assert_shown(browser: &Browser, run: &Served, name: &str) {
     assert_as_in_metrics(browser, run);
     let (past, label) = (Past::of(run, name), name.replace('\\', "\\\\").replace('"', "\\\""));
-    assert_eq!(past.newest("examples"), 400.0);
     let (shown, metrics) = (shown(browser), scrape(&run.address));
     let figures = [("loss", "task_loss"), ("auc", "auc"), ("normalized_entropy", "normalized_entropy")];
     for (column, metric) in figures {
@@ -103,9 +123,9 @@ fn assert_shown(browser: &Browser, run: &Served, name: &str) {
     }
     browser.run("document.querySelector('[data-chart=auc] details').open = true; return 1");
     let row = "[data-chart=auc] details tbody tr";
-    browser.until("rows", &format!("return document.querySelector('{row}') !== null"));
-    let last = browser.run(&format!("return document.querySelector('{row}').lastChild.textContent"));
-    assert_eq!(last, format!("{:.4}", past.newest("auc_window")), "{name}");
+    let newest = format!("{:.4}", past.newest("auc_window"));
+    let is_first = format!("return document.querySelector('{row}')?.lastChild.textContent === '{newest}'");
+    browser.until(&format!("{newest} of {name} first"), &is_first);
 }
 
 #[test]
