@@ -93,8 +93,7 @@ step "clippy, networks on the core" cargo clippy --locked --lib --no-default-fea
 step "clippy, CUDA on the core" cargo clippy --locked --lib --no-default-features --features cuda -- -D warnings
 step "clippy, CUDA with all" cargo clippy --locked --profile test --features cuda --lib --bins --test cuda --test cuda_device --test command --bench cuda -- -D warnings
 step "tests, and the examples in the docs" cargo test --locked --no-fail-fast
-step "CUDA: PTX, and the kernels emulated" with_nvrtc cuda --no-fail-fast --test cuda --bench cuda
-step "CUDA: the arithmetic of launches" cuda --lib kernel::cuda
+step "CUDA: PTX, the kernels emulated, the arithmetic of launches" with_nvrtc cuda --no-fail-fast --test cuda --bench cuda
 step "CUDA: the example in the docs" cuda --doc embedding::device
 step "CUDA: --device where there is none" cuda --test command device
 if nvidia-smi -L >/dev/null 2>&1; then

@@ -11,12 +11,17 @@
 mod dice;
 mod emulator;
 mod failing;
+// The arithmetic of launches, with its tests: the library's own would be compiled once more for these few.
+#[allow(unreachable_pub, reason = "public where it belongs")]
+#[path = "../../src/kernel/cuda/launch.rs"]
+mod launch;
 mod learner;
 mod nvrtc;
 mod suite;
 
 use emulator::emulator;
 use failing::Failing;
+use flexihash::kernel::cuda::CudaError;
 
 #[test]
 fn rows_are_summed_and_moved_as_on_the_cpu() {
