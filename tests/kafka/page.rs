@@ -45,7 +45,7 @@ fn try_it(browser: &Browser, button: &str, record: &str) {
 fn begin(scene: &Scene, topic: &str) -> (Served, Browser) {
     broker().topic(topic, PARTITIONS);
     for (partition, count) in RECORDS {
-        let records: Vec<String> = (0..count).map(|number| record(number)).collect();
+        let records: Vec<String> = (0..count).map(record).collect();
         broker().send(topic, partition, records.iter().map(String::as_bytes));
     }
     scene.file("token", TOKEN);
