@@ -2,17 +2,18 @@
 //! the page shows names.
 
 use super::driver::Browser;
-use super::http::Client;
+use super::http::{Answer, Client};
 use super::support::kafka::fresh;
 use super::support::metrics::Served;
 use super::support::*;
 use super::{broker, train};
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 
 const TOKEN: &str = r#"open-"sesame"-<b>"#;
 const PARTITIONS: i32 = 11;
-/// Partitions that have records, and how many: sorted as text, the second would come first.
-const RECORDS: [(i32, usize); 2] = [(2, 40), (10, 600)];
+/// Partitions that have records, how many, and how that is shown: sorted as text, the second would come first.
+const RECORDS: [(i32, usize, &str); 2] = [(2, 40, "40"), (10, 1500, "1,500")];
 
 /// After a while a key comes in, and another one is of another type; a third is null half of the time.
 fn record(number: usize) -> String {
@@ -41,10 +42,17 @@ fn try_it(browser: &Browser, button: &str, record: &str) {
     browser.run(&script.replace("RECORD", &Value::from(record).to_string()).replace("BUTTON", button));
 }
 
+fn ask(run: &Served, method: &str, path: &str, body: &str) -> Answer {
+    let mut client = Client::connect(&run.address);
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n");
+    client.send(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes());
+    client.answer().unwrap()
+}
+
 /// A member that has learned all records and commits nothing for an hour, and a browser that shows it.
 fn begin(scene: &Scene, topic: &str) -> (Served, Browser) {
     broker().topic(topic, PARTITIONS);
-    for (partition, count) in RECORDS {
+    for (partition, count, _) in RECORDS {
         let records: Vec<String> = (0..count).map(record).collect();
         broker().send(topic, partition, records.iter().map(String::as_bytes));
     }
@@ -76,9 +84,33 @@ fn assert_partitions(browser: &Browser, topic: &str) {
         "what is behind",
         "return [...document.querySelectorAll('#lag tbody tr')].map(row => row.children[2].textContent).filter(text => text !== '0').length === 2",
     );
-    let behind = |partition| RECORDS.iter().find(|(of, _)| *of == partition).map_or(0, |(_, count)| *count);
-    let row = |partition: i32| json!([topic, partition.to_string(), behind(partition).to_string(), ""]);
+    let behind =
+        |partition| RECORDS.iter().find(|(of, ..)| *of == partition).map_or("0", |(_, _, shown)| *shown);
+    let row = |partition: i32| json!([topic, partition.to_string(), behind(partition), ""]);
     assert_eq!(rows(browser, "lag"), (0..PARTITIONS).map(row).collect::<Vec<_>>(), "by number");
+}
+
+/// What the tables show of lookups and records is what the server says, once the page has asked again.
+fn assert_counts(browser: &Browser, run: &Served) {
+    let began = Instant::now();
+    for (id, list, name, count) in [
+        ("collisions", "/collisions/fields", "field", "lookups"),
+        ("names", "/names/top", "feature", "count"),
+    ] {
+        loop {
+            let told = ask(run, "GET", "/insight", "").json();
+            let said = told.pointer(list).unwrap().as_array().unwrap().iter();
+            let said: Vec<_> = said.map(|one| (one[name].clone(), one[count].to_string())).collect();
+            let shown = rows(browser, id).into_iter();
+            let shown: Vec<_> =
+                shown.map(|row| (row[0].clone(), row[1].as_str().unwrap().replace(',', ""))).collect();
+            if shown == said {
+                break;
+            }
+            assert!(began.elapsed() < Duration::from_secs(20), "{id}: {shown:?}, {said:?}");
+            std::thread::sleep(Duration::from_millis(300));
+        }
+    }
 }
 
 fn assert_names(browser: &Browser) {
@@ -105,26 +137,37 @@ fn its_page_shows_partitions_and_names_that_are_markup_as_text() {
     let (scene, topic) = (Scene::new(), fresh("page"));
     let (mut run, browser) = begin(&scene, &topic);
     enter(&browser);
-    let shown = "const shown = document.querySelector('[data-metric=flexihash_records_total]'); return shown !== null && shown.dataset.value === '640'";
+    let shown = "const shown = document.querySelector('[data-metric=flexihash_records_total]'); return shown !== null && shown.dataset.value === '1540'";
     browser.until("all is learned", shown);
     assert_partitions(&browser, &topic);
     browser.until("what was seen", "return document.querySelectorAll('#schema tbody tr').length > 4");
+    assert_counts(&browser, &run);
     assert_names(&browser);
-    try_it(
-        &browser,
-        "explain",
-        r#"{"features":{"<img src=x>":"<b>0</b>","<script>document.title=1</script>":1}}"#,
-    );
+    let record = r#"{"features":{"<img src=x>":"<b>0</b>","<script>document.title=1</script>":1}}"#;
+    try_it(&browser, "explain", record);
     browser.until("an explanation", "return document.querySelectorAll('#try-answer tbody tr').length === 2");
-    let mut explained: Vec<_> = rows(&browser, "try-answer").into_iter().map(|row| row[0].clone()).collect();
+    let mut explained = rows(&browser, "try-answer");
+    let said = ask(&run, "POST", "/explain", record).json()["outputs"][0]["contributions"]
+        .as_array()
+        .unwrap()
+        .clone();
+    for (row, said) in explained.iter().zip(&said) {
+        assert_eq!(
+            (&row[0], &row[1]),
+            (&said["feature"], &said["value"].as_f64().unwrap().to_string().into())
+        );
+        let (shown, said) = (row[2].as_str().unwrap(), said["contribution"].as_f64().unwrap());
+        assert!(
+            (shown.replace(',', "").parse::<f64>().unwrap() - said).abs() < 0.01 * said.abs(),
+            "{shown}, {said}"
+        );
+        assert_eq!(shown.starts_with('+'), said > 0.0, "{shown}");
+    }
     explained.sort_by_key(Value::to_string);
-    assert_eq!(explained, ["<img src=x>=<b>0</b>", "<script>document.title=1</script>"]);
+    let names: Vec<_> = explained.iter().map(|row| row[0].clone()).collect();
+    assert_eq!(names, ["<img src=x>=<b>0</b>", "<script>document.title=1</script>"]);
     let bad = r#"{"features":{"<b>":"#;
-    let answer = Client::connect(&run.address).post_with(
-        "/predict",
-        &format!("Authorization: Bearer {TOKEN}\r\n"),
-        bad,
-    );
+    let answer = ask(&run, "POST", "/predict", bad);
     assert_eq!(answer.status, 400, "{answer:?}");
     try_it(&browser, "predict", bad);
     let refusal = "return document.getElementById('try-answer').textContent === REASON";
