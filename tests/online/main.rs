@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "test data need not be durable")]
 
 mod batches;
+mod cuts;
 mod gradients;
 mod learns;
 mod recommends;

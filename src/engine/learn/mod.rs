@@ -367,20 +367,43 @@ impl<'a> Stage<'a> {
     fn learn_pending(&mut self, links: &Links) -> Result<Result<(), Gone>, EngineError> {
         while let Some(end) = self.segment() {
             let spans = self.pending.spans(end);
-            if let Err(gone) = self.learn_spans(&spans, links)? {
-                return Ok(Err(gone));
+            let failure = match self.learn_spans(&spans, links)? {
+                Ok(failure) => failure,
+                Err(gone) => return Ok(Err(gone)),
+            };
+            self.advance(end);
+            match failure {
+                Some(error) if self.team.is_none() => return Err(error),
+                Some(error) => _ = self.failure.get_or_insert(error),
+                None => {}
             }
-            self.pending.advance(end, &mut self.finished);
             if let Err(gone) = self.settle(links) {
                 return Ok(Err(gone));
             }
         }
-        self.pending.advance(self.pending.behind(0, 0), &mut self.finished);
+        self.advance(self.pending.behind(0, 0));
         Ok(self.settle(links))
     }
 
-    /// Learns `spans`, writes their results and moves the positions behind them.
-    fn learn_spans(&mut self, spans: &[Span], links: &Links) -> Result<Result<(), Gone>, EngineError> {
+    /// Moves on to `end`, and the positions with it: those of works in the order in which they came, then that within the one
+    /// which `end` lies in. What was learned in one go may begin in an earlier work of the same source.
+    fn advance(&mut self, end: Place) {
+        let before = self.finished.len();
+        self.pending.advance(end, &mut self.finished);
+        for work in self.finished.iter().skip(before).filter(|work| !work.records.source().is_empty()) {
+            self.positions.advance(work.records.source(), work.records.end());
+        }
+        if let Some(record) = self.pending.last() {
+            self.positions.advance(record.source, record.after);
+        }
+    }
+
+    /// Learns `spans` and writes their results; the error of one bad record too many, if there was one.
+    fn learn_spans(
+        &mut self,
+        spans: &[Span],
+        links: &Links,
+    ) -> Result<Result<Option<EngineError>, Gone>, EngineError> {
         let mode = self.mode(self.positions.pass);
         self.process(spans, mode)?;
         self.check_seen(SEEN_AFTER)?;
@@ -396,28 +419,16 @@ impl<'a> Stage<'a> {
             if let (Some(work), Mode::Learn) = (work, mode) {
                 self.model.see(&work.seen, &span.entries);
             }
-            let last = work.and_then(|work| work.records.get(span.entries.end.checked_sub(1)?));
-            if let Some(record) = last {
-                self.positions.advance(record.source, record.after);
-            }
             first += span.rows.len();
             failure = failure.or(failed);
         }
-        match failure {
-            Some(error) if self.team.is_none() => return Err(error),
-            Some(error) => _ = self.failure.get_or_insert(error),
-            None => {}
-        }
-        Ok(Ok(()))
+        Ok(Ok(failure))
     }
 
     /// Gives back what was learned to its end, and cuts if that is due.
     fn settle(&mut self, links: &Links) -> Result<(), Gone> {
         let finished = std::mem::take(&mut self.finished);
         for work in &finished {
-            if !work.records.source().is_empty() {
-                self.positions.advance(work.records.source(), work.records.end());
-            }
             self.count(work);
             self.settled += 1;
         }

@@ -7,6 +7,7 @@
 //! that they cannot pile up for ever, a batch also ends after so many bytes, or records of any kind, since its first good one.
 
 use super::super::work::{Entry, Work};
+use crate::record::Record;
 use std::collections::VecDeque;
 use std::ops::Range;
 
@@ -138,6 +139,11 @@ impl Pending {
     pub(super) fn first(&self) -> Option<(&Work, usize, usize)> {
         let work = self.works.front()?;
         (self.next.entry < work.entries.len()).then_some((work, self.next.entry, self.next.row))
+    }
+
+    /// The last record of the first work that is done with, if some of it are and not all.
+    pub(super) fn last(&self) -> Option<Record<'_>> {
+        self.works.front()?.records.get(self.next.entry.checked_sub(1)?)
     }
 
     /// The place so many entries and rows further in the first work.
