@@ -299,7 +299,7 @@ impl<'a> Encoder<'a> {
             if let Some(probe) = probe {
                 isa.run(
                     #[inline(always)]
-                    || probe.note(index, &hashes, all.map(|packed| slot_of(packed).0)),
+                    || probe.look(self.hasher, features, index, &hashes, &all.map(|packed| slot_of(packed).0)),
                 );
             }
         }
@@ -308,11 +308,7 @@ impl<'a> Encoder<'a> {
     /// Lets go of the features that were hashed.
     #[inline]
     fn clear_waiting(&mut self) {
-        let EncoderScratch { features, probe, .. } = &mut *self.scratch;
-        if let Some(probe) = probe {
-            probe.look(self.hasher, features);
-        }
-        features.clear();
+        self.scratch.features.clear();
     }
 
     /// Hashes the current path plus `tail` with each of the `hashes` functions.

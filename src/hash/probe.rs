@@ -218,22 +218,12 @@ pub struct Probe {
     field: Option<u16>,
     entry: u32,
     weight: Option<u32>,
-    noted: Vec<Noted>,
     sights: Sights,
     mark: Mark,
 }
 
 /// Features that are looked at together.
-const WAITING: usize = EncodedFeatures::CAPACITY;
-
-/// Features whose rows' owners are on their way here.
-#[derive(Debug, Clone)]
-struct Noted {
-    index: u32,
-    /// What the owners are if each row is its feature's own; of no meaning behind the last feature.
-    marks: [u8; WAITING],
-    slots: [u32; WAITING],
-}
+const TOGETHER: usize = EncodedFeatures::CAPACITY;
 
 /// A feature by itself.
 #[derive(Debug, Clone, Copy)]
@@ -248,8 +238,8 @@ impl Probe {
     /// A probe for `table`, whose rows' owners these are. `field`: the declared field; none, and the key right below the features
     /// is the field.
     pub fn new(owners: Arc<Owners>, table: u16, field: Option<u16>) -> Self {
-        let (noted, sights, mark) = (Vec::new(), Sights::default(), Mark::default());
-        Self { owners, table, field, entry: 0, weight: None, noted, sights, mark }
+        let (sights, mark) = (Sights::default(), Mark::default());
+        Self { owners, table, field, entry: 0, weight: None, sights, mark }
     }
 
     /// Record number `entry` of a batch begins. `weight`: it belongs to the sample, and stands for so many.
@@ -268,27 +258,23 @@ impl Probe {
         &mut self.sights
     }
 
-    /// Notes the features that wait, to which hash function `index` gave these hashes and rows, and begins to fetch the rows' owners.
+    /// Looks at `features`, to which hash function `index` gave these hashes and rows; what stands behind the last of them has no meaning.
+    /// Owners are compared at once: the processor goes on while they come, since they are hardly ever others than it expects.
     #[inline(always)]
-    pub(super) fn note(&mut self, index: u32, hashes: &[u64; WAITING], slots: [u32; WAITING]) {
-        slots.iter().for_each(|&slot| self.owners.prefetch(slot));
-        self.noted.push(Noted { index, marks: hashes.map(fingerprint), slots });
-    }
-
-    /// Looks at the features that were noted: best some time later, for owners seldom are where the processor has them at once.
-    #[inline]
-    pub(super) fn look(&mut self, hasher: &FeatureHasher, features: &EncodedFeatures) {
-        let there = u128::MAX.checked_shr(8 * (WAITING - features.len()) as u32).unwrap_or(0);
-        for at in 0..self.noted.len() {
-            let Some(Noted { index, marks, slots }) = self.noted.get(at) else { break };
-            let owners = slots.map(|slot| self.owners.get(slot));
-            let strange = (u128::from_le_bytes(owners) ^ u128::from_le_bytes(*marks)) & there;
-            let is_sampled = self.weight.is_some() && *index == 0;
-            if strange != 0 || is_sampled {
-                self.tell(hasher, *index, features, strange.to_le_bytes());
-            }
+    pub(super) fn look(
+        &mut self,
+        hasher: &FeatureHasher,
+        features: &EncodedFeatures,
+        index: u32,
+        hashes: &[u64; TOGETHER],
+        slots: &[u32; TOGETHER],
+    ) {
+        let there = u128::MAX.checked_shr(8 * (TOGETHER - features.len()) as u32).unwrap_or(0);
+        let (owners, marks) = (slots.map(|slot| self.owners.get(slot)), hashes.map(fingerprint));
+        let strange = (u128::from_le_bytes(owners) ^ u128::from_le_bytes(marks)) & there;
+        if strange != 0 || (self.weight.is_some() && index == 0) {
+            self.tell(hasher, index, features, strange.to_le_bytes());
         }
-        self.noted.clear();
     }
 
     #[cold]
@@ -298,7 +284,7 @@ impl Probe {
         hasher: &FeatureHasher,
         index: u32,
         features: &EncodedFeatures,
-        strange: [u8; WAITING],
+        strange: [u8; TOGETHER],
     ) {
         let Some(hashes) = features.hashes(hasher, index) else { return };
         for (at, (&hash, strange)) in hashes.iter().zip(strange).enumerate().take(features.len()) {
