@@ -4,7 +4,7 @@
 # Needs the stable Rust toolchain (rustup.rs), a C and a C++ compiler, make, perl, Java 17 with Maven for the Kafka
 # broker (fixtures/kafka), and Chromium with its driver for the live page. What is missing it installs where it can (rustup components; packages by apt-get, as root) and
 # otherwise says how. All steps run, also after one has failed; at the end stand what failed and the times, and the exit
-# code is that of the whole. About 35 minutes on two cores with nothing built, most of it compiling. FUZZ_SECONDS
+# code is that of the whole. About 30 minutes on two cores with nothing built, most of it compiling. FUZZ_SECONDS
 # (default 60) bounds the fuzzing, FLEXIHASH_CHAOS (default 12) the faults of the Kafka chaos test;
 # FLEXIHASH_KAFKA=host:port uses a broker that is there, but for the chaos test, which kills its own.
 #
@@ -17,6 +17,7 @@ cd "$(dirname "$0")" || exit 1
 report=""
 failures=""
 failed=0
+export RUST_TEST_THREADS="${RUST_TEST_THREADS:-4}" # those with a broker mostly wait
 [ -n "${CI:-}" ] && export CARGO_INCREMENTAL=0 # built once: only room and time
 mkdir -p target
 output=target/step.log # of the step that runs
@@ -74,7 +75,7 @@ rustc --version
 cargo fetch --locked || stop "the dependencies cannot be fetched: a network is needed once"
 
 example() { cargo run --quiet --locked --profile test --example "$1"; }
-loom() { RUSTFLAGS="--cfg loom" cargo test --locked --release --no-default-features --lib --target-dir target/loom table; }
+loom() { RUSTFLAGS="--cfg loom" cargo test --locked --no-default-features --lib --target-dir target/loom table; }
 # cuda ARGUMENTS…
 cuda() { cargo test --locked --features cuda "$@"; }
 # with_nvrtc COMMAND…
@@ -86,11 +87,11 @@ docs() { RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps; }
 
 step "formatting" cargo fmt --check
 step "clippy, everything" cargo clippy --locked --profile test --all-targets -- -D warnings
-step "clippy, the core alone" cargo clippy --locked --lib --no-default-features -- -D warnings
-step "clippy, the command without networks" cargo clippy --locked --no-default-features --features cli,kafka -- -D warnings
-step "clippy, the library without the command" cargo clippy --locked --lib --no-default-features --features pipeline -- -D warnings
-step "clippy, networks on the core" cargo clippy --locked --lib --no-default-features --features network -- -D warnings
-step "clippy, CUDA on the core" cargo clippy --locked --lib --no-default-features --features cuda -- -D warnings
+step "clippy, the core alone" cargo clippy --locked --profile test --lib --no-default-features -- -D warnings
+step "clippy, the command without networks" cargo clippy --locked --profile test --no-default-features --features cli,kafka -- -D warnings
+step "clippy, the library without the command" cargo clippy --locked --profile test --lib --no-default-features --features pipeline -- -D warnings
+step "clippy, networks on the core" cargo clippy --locked --profile test --lib --no-default-features --features network -- -D warnings
+step "clippy, CUDA on the core" cargo clippy --locked --profile test --lib --no-default-features --features cuda -- -D warnings
 step "clippy, CUDA with all" cargo clippy --locked --profile test --features cuda --lib --bins --test cuda --test cuda_device --test command --bench cuda -- -D warnings
 step "tests, and the examples in the docs" cargo test --locked --no-fail-fast
 step "CUDA: PTX, the kernels emulated, the arithmetic of launches" with_nvrtc cuda --no-fail-fast --test cuda --bench cuda

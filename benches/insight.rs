@@ -19,8 +19,7 @@ const LOOKS: [(&str, Option<usize>); 3] =
 
 /// Learns `count` records; returns how long it took, and the loss in bits.
 fn learn(lines: &Arc<[Vec<u8>]>, count: usize, names: Option<usize>) -> (f64, u64) {
-    let flags = ModelFlags { buckets: Some(1 << 20), ..ModelFlags::default() };
-    let mut model = Model::new(&flags, &HashKey::default()).unwrap();
+    let mut model = Model::new(&ModelFlags::default(), &HashKey::default()).unwrap();
     names.iter().for_each(|&names| model.observe(InsightOptions { names }).unwrap());
     let insight = Insight::new();
     let mut engine = Engine::new(model, EngineOptions::default(), Outputs::default(), None);

@@ -238,7 +238,7 @@ impl<'a> Encoder<'a> {
     pub fn finish(mut self) -> Result<(), FeatureError> {
         self.hash_waiting();
         let finished = self.batch.finish_row();
-        self.clear_waiting();
+        self.scratch.features.clear();
         finished
     }
 
@@ -266,7 +266,7 @@ impl<'a> Encoder<'a> {
         }
         if self.scratch.features.is_full() {
             self.hash_waiting();
-            self.clear_waiting();
+            self.scratch.features.clear();
         }
         let at = self.scratch.features.len();
         let waits = push(&mut self.scratch.features, &self.scratch.path);
@@ -280,7 +280,7 @@ impl<'a> Encoder<'a> {
         true
     }
 
-    /// Hashes the features that wait: [`Encoder::clear_waiting`] comes next.
+    /// Hashes the features that wait: to be cleared next.
     #[inline(never)]
     fn hash_waiting(&mut self) {
         let EncoderScratch { features, values, kinds, probe, .. } = &mut *self.scratch;
@@ -297,18 +297,13 @@ impl<'a> Encoder<'a> {
                 self.batch.push_features(&all, features.len());
             });
             if let Some(probe) = probe {
-                isa.run(
+                let strange = isa.run(
                     #[inline(always)]
-                    || probe.look(self.hasher, features, index, &hashes, &all.map(|packed| slot_of(packed).0)),
+                    || probe.look(index, features.len(), &hashes, &all.map(|packed| slot_of(packed).0)),
                 );
+                strange.iter().for_each(|&strange| probe.tell(self.hasher, index, features, strange));
             }
         }
-    }
-
-    /// Lets go of the features that were hashed.
-    #[inline]
-    fn clear_waiting(&mut self) {
-        self.scratch.features.clear();
     }
 
     /// Hashes the current path plus `tail` with each of the `hashes` functions.

@@ -258,28 +258,27 @@ impl Probe {
         &mut self.sights
     }
 
-    /// Looks at `features`, to which hash function `index` gave these hashes and rows; what stands behind the last of them has no meaning.
-    /// Owners are compared at once: the processor goes on while they come, since they are hardly ever others than it expects.
+    /// Looks at the first `count` features, to which hash function `index` gave these hashes and rows: what there is to [`tell`](Self::tell),
+    /// which of them are strangers. Owners are compared at once: the processor goes on while they come, since they are hardly ever others
+    /// than it expects.
     #[inline(always)]
     pub(super) fn look(
-        &mut self,
-        hasher: &FeatureHasher,
-        features: &EncodedFeatures,
+        &self,
         index: u32,
+        count: usize,
         hashes: &[u64; TOGETHER],
         slots: &[u32; TOGETHER],
-    ) {
-        let there = u128::MAX.checked_shr(8 * (TOGETHER - features.len()) as u32).unwrap_or(0);
+    ) -> Option<[u8; TOGETHER]> {
+        let there = u128::MAX.checked_shr(8 * (TOGETHER - count) as u32).unwrap_or(0);
         let (owners, marks) = (slots.map(|slot| self.owners.get(slot)), hashes.map(fingerprint));
         let strange = (u128::from_le_bytes(owners) ^ u128::from_le_bytes(marks)) & there;
-        if strange != 0 || (self.weight.is_some() && index == 0) {
-            self.tell(hasher, index, features, strange.to_le_bytes());
-        }
+        (strange != 0 || (self.weight.is_some() && index == 0)).then(|| strange.to_le_bytes())
     }
 
+    /// Tells of the features that [`look`](Self::look) found strange, and of all if the record belongs to the sample.
     #[cold]
     #[inline(never)]
-    fn tell(
+    pub(super) fn tell(
         &mut self,
         hasher: &FeatureHasher,
         index: u32,

@@ -1,6 +1,6 @@
 //! Which feature was in a row first, as far as one byte says.
 
-use crate::kernel::{Zeroed, prefetch};
+use crate::kernel::Zeroed;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// By how much measured differences are too few: one in 255 other features has the same fingerprint.
@@ -32,14 +32,6 @@ impl Owners {
     #[inline(always)]
     pub fn get(&self, slot: u32) -> u8 {
         self.0.get(slot as usize).map_or(0, |owner| owner.load(Ordering::Relaxed))
-    }
-
-    /// Begins to fetch the first owner of row `slot`.
-    #[inline(always)]
-    pub fn prefetch(&self, slot: u32) {
-        if let Some(owner) = self.0.get(slot as usize) {
-            prefetch(owner);
-        }
     }
 
     /// Notes the first owner. For one thread at a time.

@@ -1,14 +1,13 @@
 //! The live page of a member, in a real browser: what a run on a pipe has nothing of (partitions), a token, and names that are markup wherever
 //! the page shows names.
 
-use super::driver::Browser;
+use super::driver::{Browser, settled};
 use super::http::{Answer, Client};
 use super::support::kafka::fresh;
 use super::support::metrics::Served;
 use super::support::*;
 use super::{broker, train};
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
 
 const TOKEN: &str = r#"open-"sesame"-<b>"#;
 const PARTITIONS: i32 = 11;
@@ -24,17 +23,6 @@ fn record(number: usize) -> String {
         number % 3
     );
     format!(r#"{{"label":{},"features":{features}}}"#, number % 2)
-}
-
-/// The cells of a table's rows, as they can be read.
-fn rows(browser: &Browser, id: &str) -> Vec<Value> {
-    let script = "return [...document.querySelectorAll('#ID tbody tr')].map(row => [...row.children].map(cell => cell.textContent))";
-    browser.run(&script.replace("ID", id)).as_array().unwrap().clone()
-}
-
-fn give(browser: &Browser, token: &str) {
-    let script = "document.getElementById('token-text').value = TOKEN; document.querySelector('#token button').click(); return true";
-    browser.run(&script.replace("TOKEN", &Value::from(token).to_string()));
 }
 
 fn try_it(browser: &Browser, button: &str, record: &str) {
@@ -69,11 +57,11 @@ fn begin(scene: &Scene, topic: &str) -> (Served, Browser) {
 
 /// The token is asked for, and kept in memory alone.
 fn enter(browser: &Browser) {
-    give(browser, "wrong");
+    browser.give("wrong");
     browser.until("refused", "return document.getElementById('token-wrong').textContent !== ''");
     assert_eq!(browser.run("return document.getElementById('main').hidden"), true);
-    give(browser, TOKEN);
-    browser.until("the look", "return Number(document.documentElement.dataset.looks || 0) > 0");
+    browser.give(TOKEN);
+    browser.until_first_look();
     assert_eq!(browser.run("return document.getElementById('token').hidden"), true);
     let kept = "return [localStorage.length, sessionStorage.length, document.cookie, document.getElementById('token-text').value]";
     assert_eq!(browser.run(kept), json!([0, 0, "", ""]));
@@ -87,34 +75,40 @@ fn assert_partitions(browser: &Browser, topic: &str) {
     let behind =
         |partition| RECORDS.iter().find(|(of, ..)| *of == partition).map_or("0", |(_, _, shown)| *shown);
     let row = |partition: i32| json!([topic, partition.to_string(), behind(partition), ""]);
-    assert_eq!(rows(browser, "lag"), (0..PARTITIONS).map(row).collect::<Vec<_>>(), "by number");
+    assert_eq!(browser.rows("lag"), (0..PARTITIONS).map(row).collect::<Vec<_>>(), "by number");
 }
 
-/// What the tables show of lookups and records is what the server says, once the page has asked again.
-fn assert_counts(browser: &Browser, run: &Served) {
-    let began = Instant::now();
-    for (id, list, name, count) in [
-        ("collisions", "/collisions/fields", "field", "lookups"),
-        ("names", "/names/top", "feature", "count"),
+/// A number as it is shown: with commas, or as a share in percent, of which a small one is only bounded.
+fn number(shown: &Value) -> f64 {
+    let text = shown.as_str().unwrap().replace(',', "").replace("< ", "");
+    let part: Option<f64> = text.strip_suffix(" %").map(|percent| percent.parse().unwrap());
+    part.map_or_else(|| text.parse().unwrap(), |percent| percent / 100.0)
+}
+
+/// What the tables show of lookups, records, shares and weights is what the server says, once the page has asked again.
+fn assert_numbers(browser: &Browser, run: &Served) {
+    for (id, list, name, columns) in [
+        ("collisions", "/collisions/fields", "field", [("lookups", 0.0), ("rate", 0.001)]),
+        ("names", "/names/top", "feature", [("count", 0.0), ("weight", 0.001)]),
     ] {
-        loop {
+        settled(id, || {
             let told = ask(run, "GET", "/insight", "").json();
-            let said = told.pointer(list).unwrap().as_array().unwrap().iter();
-            let said: Vec<_> = said.map(|one| (one[name].clone(), one[count].to_string())).collect();
-            let shown = rows(browser, id).into_iter();
-            let shown: Vec<_> =
-                shown.map(|row| (row[0].clone(), row[1].as_str().unwrap().replace(',', ""))).collect();
-            if shown == said {
-                break;
-            }
-            assert!(began.elapsed() < Duration::from_secs(20), "{id}: {shown:?}, {said:?}");
-            std::thread::sleep(Duration::from_millis(300));
-        }
+            let said = told.pointer(list).unwrap().as_array().unwrap();
+            let shown = browser.rows(id);
+            let is_said = |(shown, said): (&Value, &Value)| {
+                let near = |(at, (column, off)): (usize, &(&str, f64))| {
+                    (number(&shown[at + 1]) - said[column].as_f64().unwrap()).abs() <= *off
+                };
+                shown[0] == said[name] && columns.iter().enumerate().all(near)
+            };
+            let right = shown.len() == said.len() && shown.iter().zip(said).all(is_said);
+            if right { Ok(()) } else { Err(format!("{shown:?}, {said:?}")) }
+        });
     }
 }
 
 fn assert_names(browser: &Browser) {
-    let firsts = |id: &str| rows(browser, id).iter().map(|row| row[0].clone()).collect::<Vec<_>>();
+    let firsts = |id: &str| browser.rows(id).iter().map(|row| row[0].clone()).collect::<Vec<_>>();
     let mut fields = firsts("collisions");
     fields.sort_by_key(Value::to_string);
     assert_eq!(fields, ["<i>", "<img src=x>", "<s>", "<script>document.title=1</script>", "<u>"]);
@@ -122,7 +116,7 @@ fn assert_names(browser: &Browser) {
     for name in ["<img src=x>=<b>1</b>", "<script>document.title=1</script>"] {
         assert!(names.contains(&name.into()), "{name}: {names:?}");
     }
-    let schema = rows(browser, "schema");
+    let schema = browser.rows("schema");
     for change in [["features.<i>", "new", "", ""], ["features.<s>", "type", "number", "string"]] {
         assert!(
             schema.iter().any(|row| row.as_array().unwrap().starts_with(&change.map(Value::from))),
@@ -141,12 +135,12 @@ fn its_page_shows_partitions_and_names_that_are_markup_as_text() {
     browser.until("all is learned", shown);
     assert_partitions(&browser, &topic);
     browser.until("what was seen", "return document.querySelectorAll('#schema tbody tr').length > 4");
-    assert_counts(&browser, &run);
+    assert_numbers(&browser, &run);
     assert_names(&browser);
     let record = r#"{"features":{"<img src=x>":"<b>0</b>","<script>document.title=1</script>":1}}"#;
     try_it(&browser, "explain", record);
     browser.until("an explanation", "return document.querySelectorAll('#try-answer tbody tr').length === 2");
-    let mut explained = rows(&browser, "try-answer");
+    let mut explained = browser.rows("try-answer");
     let said = ask(&run, "POST", "/explain", record).json()["outputs"][0]["contributions"]
         .as_array()
         .unwrap()

@@ -10,6 +10,18 @@ use std::time::{Duration, Instant};
 const MISSING: &str = "chromedriver or chromium cannot be started: on Debian, sudo apt-get install chromium chromium-driver \
      (as root ./test.sh installs them)";
 
+/// Looks until what is looked at is as it should be, twenty seconds at most: a page follows what it shows by looks of its own.
+pub(crate) fn settled<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
+    let began = Instant::now();
+    loop {
+        match look() {
+            Ok(seen) => return seen,
+            Err(wrong) => assert!(began.elapsed() < Duration::from_secs(20), "not in time: {what}: {wrong}"),
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
 /// A browser with one page. Ends with the test.
 pub(crate) struct Browser {
     driver: Child,
@@ -98,12 +110,27 @@ impl Browser {
 
     /// Waits until `script` returns true, twenty seconds at most.
     pub(crate) fn until(&self, what: &str, script: &str) {
-        let began = Instant::now();
-        while self.run(script) != Value::Bool(true) {
-            let text = || self.run("return document.body.innerText");
-            assert!(began.elapsed() < Duration::from_secs(20), "not in time: {what}: {}", text());
-            std::thread::sleep(Duration::from_millis(100));
-        }
+        settled(what, || match self.run(script) {
+            Value::Bool(true) => Ok(()),
+            _ => Err(self.run("return document.body.innerText").to_string()),
+        });
+    }
+
+    /// The cells of a table's rows, as they can be read.
+    pub(crate) fn rows(&self, id: &str) -> Vec<Value> {
+        let script = "return [...document.querySelectorAll('#ID tbody tr')].map(row => [...row.children].map(cell => cell.textContent))";
+        self.run(&script.replace("ID", id)).as_array().unwrap().clone()
+    }
+
+    /// Gives the token that the page asks for.
+    pub(crate) fn give(&self, token: &str) {
+        let script = "document.getElementById('token-text').value = TOKEN; document.querySelector('#token button').click(); return true";
+        self.run(&script.replace("TOKEN", &Value::from(token).to_string()));
+    }
+
+    /// Waits until it is shown how things stand.
+    pub(crate) fn until_first_look(&self) {
+        self.until("the first look", "return Number(document.documentElement.dataset.looks || 0) > 0");
     }
 
     pub(crate) fn size(&self, width: u32, height: u32, mobile: bool) {

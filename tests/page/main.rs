@@ -7,11 +7,10 @@ mod tasks;
 #[path = "../support/mod.rs"]
 mod support;
 
-use driver::Browser;
+use driver::{Browser, settled};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::time::{Duration, Instant};
 use support::metrics::{Samples, Served, get, scrape, until};
 use support::*;
 
@@ -42,7 +41,7 @@ fn waiting(scene: &Scene, records: usize) -> Served {
 
 fn open(browser: &Browser, run: &Served) {
     browser.open(&format!("http://{}/", run.address));
-    browser.until("the first look", "return Number(document.documentElement.dataset.looks || 0) > 0");
+    browser.until_first_look();
 }
 
 /// Every number on the page that says which metric it is.
@@ -77,17 +76,12 @@ fn the_numbers_on_the_page_are_those_of_the_metrics() {
     browser.size(1280, 900, false);
     open(&browser, &run);
     // Nothing moves any more, so after some looks both say the same.
-    let began = Instant::now();
-    let numbers = loop {
+    let numbers = settled("the numbers", || {
         let (numbers, metrics) = (shown(&browser), scrape(&run.address));
         let wrong = differences(&numbers, &metrics);
         let complete = numbers.contains_key("flexihash_auc{over=\"window\"}") && numbers.len() > 20;
-        if wrong.is_empty() && complete {
-            break numbers;
-        }
-        assert!(began.elapsed() < Duration::from_secs(20), "{wrong:?}, all: {numbers:#?}");
-        std::thread::sleep(Duration::from_millis(300));
-    };
+        if wrong.is_empty() && complete { Ok(numbers) } else { Err(format!("{wrong:?}, all: {numbers:#?}")) }
+    });
     for name in [
         "records_total",
         "model_examples",
@@ -213,15 +207,10 @@ fn a_record_is_explained_to_whoever_has_the_token() {
     browser.size(1280, 900, false);
     browser.open(&format!("http://{}/", run.address));
     browser.until("the question", "return !document.querySelector('#token').hidden");
-    let give = |token: &str| {
-        browser.run(&format!(
-            "document.querySelector('#token-text').value = '{token}'; document.querySelector('#token button').click()"
-        ));
-    };
-    give("not the token, surely");
+    browser.give("not the token, surely");
     browser.until("a refusal", "return document.querySelector('#token-wrong').textContent !== ''");
-    give("0123456789abcdef");
-    browser.until("the first look", "return Number(document.documentElement.dataset.looks || 0) > 0");
+    browser.give("0123456789abcdef");
+    browser.until_first_look();
     browser.until(
         "names and collisions",
         "return document.body.textContent.includes('carrier=')
@@ -232,10 +221,9 @@ fn a_record_is_explained_to_whoever_has_the_token() {
          document.querySelector('#try-explain').click()",
     );
     browser.until("an answer", "return document.querySelectorAll('#try-answer tbody tr').length === 2");
-    let names = browser.run(
-        "return [...document.querySelectorAll('#try-answer tbody tr')].map(row => row.firstChild.textContent).sort()",
-    );
-    assert_eq!(names, serde_json::json!(["<b>x</b>=y", "carrier=UA"]));
+    let mut names: Vec<_> = browser.rows("try-answer").iter().map(|row| row[0].clone()).collect();
+    names.sort_by_key(Value::to_string);
+    assert_eq!(names, ["<b>x</b>=y", "carrier=UA"]);
     // What the model is stands there for whoever opens it, and is not asked for before.
     assert_eq!(
         browser.run("const at = document.getElementById('model'); return [at.hidden, at.open]"),

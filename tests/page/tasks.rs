@@ -1,12 +1,11 @@
 //! A run with two tasks: each by itself, and one of them in the charts.
 
-use super::driver::Browser;
+use super::driver::{Browser, settled};
 use super::support::metrics::{Served, get, scrape};
 use super::support::*;
 use super::{open, shown};
 use serde_json::Value;
 use std::io::Write;
-use std::time::{Duration, Instant};
 
 /// As it stands in the records.
 const NAME: &str = r#"a\"b\\ </td><script>document.title = 1</script>"#;
@@ -37,19 +36,14 @@ fn written() -> String {
 
 /// Nothing moves any more, so after some looks all that is shown stands in the metrics.
 fn assert_as_in_metrics(browser: &Browser, run: &Served) {
-    let began = Instant::now();
-    loop {
+    settled("what is shown stands in the metrics", || {
         let (shown, text) = (shown(browser), get(&run.address, "/metrics").unwrap().1);
         let said = |metric: &str| text.lines().find_map(|line| line.strip_prefix(&format!("{metric} ")));
         let compared = shown.iter().filter(|(metric, _)| !metric.starts_with("sum:"));
         let is_said = |metric: &str, value| said(metric).is_some_and(|said| said.parse() == Ok(value));
         let wrong: Vec<_> = compared.filter(|(metric, value)| !is_said(metric, **value)).collect();
-        if wrong.is_empty() {
-            return;
-        }
-        assert!(began.elapsed() < Duration::from_secs(20), "shown {wrong:?}, said {text}");
-        std::thread::sleep(Duration::from_millis(300));
-    }
+        if wrong.is_empty() { Ok(()) } else { Err(format!("shown {wrong:?}, said {text}")) }
+    });
 }
 
 #[test]
@@ -71,15 +65,10 @@ struct Past(Value);
 impl Past {
     /// Once all that was learned stands in it.
     fn of(run: &Served, task: &str) -> Self {
-        let began = Instant::now();
-        loop {
+        settled("all in the past", || {
             let past = Self::now(run, task);
-            if past.newest("examples") == 400.0 {
-                return past;
-            }
-            assert!(began.elapsed() < Duration::from_secs(20), "{:?}", past.0);
-            std::thread::sleep(Duration::from_millis(100));
-        }
+            if past.newest("examples") == 400.0 { Ok(past) } else { Err(past.0.to_string()) }
+        })
     }
 
     fn now(run: &Served, task: &str) -> Self {
