@@ -14,6 +14,8 @@ mod live;
 mod support;
 mod who;
 
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 use support::metrics::Served;
 use support::*;
 
@@ -30,8 +32,18 @@ pub(crate) fn serve(scene: &Scene, args: &str) -> Served {
     served
 }
 
-/// `train ARGS --listen 0` with a small table.
+/// `train ARGS --listen 0` with a small table, ready.
 pub(crate) fn train(scene: &Scene, args: &str) -> Served {
     let args = words("train", args).chain(["--listen", "0"]).chain(SMALL);
-    Served::start_at(scene.flexihash(args), SERVING)
+    ready(Served::start_at(scene.flexihash(args), SERVING))
+}
+
+/// Waits until the model is loaded and the source open: a run listens before.
+fn ready(run: Served) -> Served {
+    let began = Instant::now();
+    while http::Client::connect(&run.address).get("/readyz").status != 200 {
+        assert!(began.elapsed() < Duration::from_secs(30), "not ready: {}", run.said());
+        sleep(Duration::from_millis(10));
+    }
+    run
 }

@@ -29,7 +29,7 @@ pub(crate) struct Predict {
     /// Stop with an error after more than so many bad records
     #[arg(long, value_name = "N")]
     max_errors: Option<u64>,
-    /// Parse threads
+    /// Parse threads; results do not depend on their number. 0: whoever predicts parses by itself
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
     /// Longest record in bytes
