@@ -284,6 +284,32 @@ fn a_steady_stream_has_no_changes() {
     assert!(schema.sampled > 1500, "{}", schema.sampled);
 }
 
+/// Names and lookups are known by ever fewer records, one in 512 at last; keys are looked at in one of 128 all the same.
+#[test]
+fn of_a_long_stream_a_sample_suffices() {
+    let mut lines = String::new();
+    for i in 0..700_000 {
+        let rare = if i % 10 == 0 { r#","rare":"y""# } else { "" };
+        let _ = writeln!(lines, r#"{{"label":0,"features":{{"a":"x{}"{rare}}}}}"#, i % 2);
+    }
+    let model = seen(&flags(1 << 12, 1, HashKind::Siphash), lines.as_bytes(), 10, 2, 1);
+    let report = model.insight().unwrap();
+    let found = report.collisions.unwrap();
+    let lookups = |name: &str| found.fields.iter().find(|field| field.field == name).unwrap().lookups as f64;
+    assert_near("lookups of a", lookups("a"), 7e5, 0.05);
+    assert_near("lookups of rare", lookups("rare"), 7e4, 0.2);
+    assert_eq!(model.heaviest(10).len(), 3);
+    for kept in model.heaviest(10).iter().filter(|kept| kept.feature != "rare=y") {
+        assert_near(&kept.feature, kept.count as f64, 3.5e5, 0.1);
+    }
+    assert_near(
+        "records whose keys are looked at",
+        report.schema.unwrap().sampled as f64,
+        1024.0 + 7e5 / 128.0,
+        0.1,
+    );
+}
+
 /// Long and strange names, ids as keys, deep records, bad records: everything stays small.
 #[test]
 fn hostile_streams_stay_bounded() {

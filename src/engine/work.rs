@@ -98,9 +98,12 @@ pub(super) fn run(
 
 /// Looks at a record before it is read.
 fn look(eye: &Eye, scratch: &mut ReaderScratch, (index, record): (u32, Record<'_>), seen: &mut Seen) {
-    let weight = eye.weight(record.at.lines);
-    scratch.begin(index, weight);
-    if weight.is_some() && eye.walks(record.at.lines) && !record.is_cut() {
+    let lines = record.at.lines;
+    if !eye.may_sample(lines) {
+        return scratch.begin(index, None);
+    }
+    scratch.begin(index, eye.weight(lines));
+    if eye.walks(lines) && !record.is_cut() {
         seen.keys.walk(index, record.bytes);
     }
 }

@@ -25,7 +25,7 @@ pub use probe::{
 };
 pub use reference::{modulo_bucket, murmur_bucket, sklearn_column};
 
-use crate::batch::{Batch, FeatureKind, MAX_BUCKETS, Slot, packed, slot_of};
+use crate::batch::{Batch, FeatureKind, MAX_BUCKETS, Slot, packed};
 use crate::example::{ExampleSink, FeatureError, RecordSink};
 use crate::kernel::Isa;
 use serde::{Deserialize, Serialize};
@@ -296,12 +296,10 @@ impl<'a> Encoder<'a> {
                 }
                 self.batch.push_features(&all, features.len());
             });
-            if let Some(probe) = probe {
-                let strange = isa.run(
-                    #[inline(always)]
-                    || probe.look(index, features.len(), &hashes, &all.map(|packed| slot_of(packed).0)),
-                );
-                strange.iter().for_each(|&strange| probe.tell(self.hasher, index, features, strange));
+            let Some(probe) = probe else { continue };
+            let hashes = hashes.get(..features.len()).unwrap_or_default();
+            if probe.look(index, hashes) {
+                probe.tell(self.hasher, index, features, hashes);
             }
         }
     }

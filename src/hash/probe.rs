@@ -3,12 +3,14 @@
 //!
 //! Owners are written by whoever takes the [`Sights`] up, in the order of the records, and only once a row. So an owner that is
 //! read here, at any moment, is the true one or not there yet; and of the lookups that are not told, each found its own
-//! fingerprint. What is made of sights is the same for any number of threads, and in steady state there are hardly any.
+//! fingerprint. What is made of sights is the same for any number of threads, and in steady state there are hardly any. Owners lie a cache
+//! line apart, and reading them took most of the time: so a thread keeps the features that it has found to own their rows close
+//! together ([`KnownOwners`]), and looks further for others only.
 
 use super::lanes::EncodedFeatures;
 use super::native::{CATEGORY, KEY, NUMBER};
 use super::{FeatureHasher, siphash_1_3};
-use crate::sketch::{Owners, fingerprint};
+use crate::sketch::{KnownOwners, Owners, fingerprint};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -213,6 +215,7 @@ fn shift(range: &mut Range<u32>, by: u32) {
 #[derive(Debug, Clone)]
 pub struct Probe {
     owners: Arc<Owners>,
+    known: KnownOwners,
     table: u16,
     /// A declared field; none: the key right below the features is the field.
     field: Option<u16>,
@@ -221,9 +224,6 @@ pub struct Probe {
     sights: Sights,
     mark: Mark,
 }
-
-/// Features that are looked at together.
-const TOGETHER: usize = EncodedFeatures::CAPACITY;
 
 /// A feature by itself.
 #[derive(Debug, Clone, Copy)]
@@ -238,8 +238,8 @@ impl Probe {
     /// A probe for `table`, whose rows' owners these are. `field`: the declared field; none, and the key right below the features
     /// is the field.
     pub fn new(owners: Arc<Owners>, table: u16, field: Option<u16>) -> Self {
-        let (sights, mark) = (Sights::default(), Mark::default());
-        Self { owners, table, field, entry: 0, weight: None, sights, mark }
+        let (known, sights, mark) = (KnownOwners::default(), Sights::default(), Mark::default());
+        Self { owners, known, table, field, entry: 0, weight: None, sights, mark }
     }
 
     /// Record number `entry` of a batch begins. `weight`: it belongs to the sample, and stands for so many.
@@ -258,24 +258,13 @@ impl Probe {
         &mut self.sights
     }
 
-    /// Looks at the first `count` features, to which hash function `index` gave these hashes and rows: what there is to [`tell`](Self::tell),
-    /// which of them are strangers. Owners are compared at once: the processor goes on while they come, since they are hardly ever others
-    /// than it expects.
+    /// Looks at features to which hash function `index` gave these hashes: whether there is something to [`tell`](Self::tell).
     #[inline(always)]
-    pub(super) fn look(
-        &self,
-        index: u32,
-        count: usize,
-        hashes: &[u64; TOGETHER],
-        slots: &[u32; TOGETHER],
-    ) -> Option<[u8; TOGETHER]> {
-        let there = u128::MAX.checked_shr(8 * (TOGETHER - count) as u32).unwrap_or(0);
-        let (owners, marks) = (slots.map(|slot| self.owners.get(slot)), hashes.map(fingerprint));
-        let strange = (u128::from_le_bytes(owners) ^ u128::from_le_bytes(marks)) & there;
-        (strange != 0 || (self.weight.is_some() && index == 0)).then(|| strange.to_le_bytes())
+    pub(super) fn look(&self, index: u32, hashes: &[u64]) -> bool {
+        !self.known.are_all(hashes) || (self.weight.is_some() && index == 0)
     }
 
-    /// Tells of the features that [`look`](Self::look) found strange, and of all if the record belongs to the sample.
+    /// Tells of the features that do not own their rows, and of all if the record belongs to the sample.
     #[cold]
     #[inline(never)]
     pub(super) fn tell(
@@ -283,19 +272,24 @@ impl Probe {
         hasher: &FeatureHasher,
         index: u32,
         features: &EncodedFeatures,
-        strange: [u8; TOGETHER],
+        hashes: &[u64],
     ) {
-        let Some(hashes) = features.hashes(hasher, index) else { return };
-        for (at, (&hash, strange)) in hashes.iter().zip(strange).enumerate().take(features.len()) {
-            if strange != 0 {
+        for (at, &hash) in hashes.iter().enumerate() {
+            if self.known.is(hash) {
+                continue;
+            }
+            let slot = hasher.place(hash).slot.0;
+            if self.owners.get(slot) == fingerprint(hash) {
+                self.known.add(hash);
+            } else {
                 let feature = Lone { hash, message: features.message(at) };
-                self.stranger(Form::Native, index, hasher.place(hash).slot.0, feature);
+                self.stranger(Form::Native, index, slot, feature);
             }
         }
         if index > 0 || self.weight.is_none() {
             return;
         }
-        for (at, &hash) in hashes.iter().enumerate().take(features.len()) {
+        for (at, &hash) in hashes.iter().enumerate() {
             let message = features.message(at);
             let slots = (0..hasher.options.hashes).map(|index| match index {
                 0 => hasher.place(hash).slot.0,

@@ -16,7 +16,7 @@ mod owners;
 pub use calibration::{CalibrationBin, calibration_bins};
 pub use distinct::Distinct;
 pub use heavy::{Heavy, Kept};
-pub use owners::{CHANCE, Owners, fingerprint};
+pub use owners::{CHANCE, KnownOwners, Owners, fingerprint};
 
 /// Whether something with this number belongs to a sample of one in `every`, a power of two: by a hash of the number, so that
 /// no rhythm of the stream is met or missed.

@@ -116,3 +116,17 @@ fn a_sample_has_the_share_it_should_whatever_the_rhythm() {
         assert!((5900..6600).contains(&taken), "{step}: {taken}");
     }
 }
+
+#[test]
+fn known_owners_are_those_that_were_added_last_at_their_places() {
+    let mut known = KnownOwners::default();
+    let hashes: Vec<u64> = (0..1000).map(hash).collect();
+    assert!(known.are_all(&[]) && !hashes.iter().any(|&hash| known.is(hash)));
+    hashes.iter().for_each(|&hash| known.add(hash));
+    let kept: Vec<u64> = hashes.iter().copied().filter(|&hash| known.is(hash)).collect();
+    // 1,000 in 32,768 places: about 15 share one.
+    assert!((970..1000).contains(&kept.len()) && known.are_all(&kept), "{}", kept.len());
+    assert!(!known.are_all(&hashes) && !known.are_all(&[kept[0], hash(1000)]));
+    known.add(kept[0] ^ 1 << 40);
+    assert!(!known.is(kept[0]) && known.is(kept[0] ^ 1 << 40) && known.are_all(&kept[1..]));
+}

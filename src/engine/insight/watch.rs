@@ -21,10 +21,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// One record in so many tells all its features up to a record of its source: a short stream is seen whole, and from one that
-/// goes on ever less of it says nothing new.
-const SAMPLE: [(u64, u64); 3] = [(FIRST, 1), (1 << 16, 32), (u64::MAX, 128)];
+/// goes on ever less of it says nothing new; behind 2¹⁸ records 4,576 have told.
+const SAMPLE: [(u64, u64); 4] = [(FIRST, 1), (1 << 16, 32), (1 << 18, 128), (u64::MAX, 512)];
 /// The first records of a source, all of which are looked at in every way.
 const FIRST: u64 = 1024;
+/// What is looked at in any way, behind those, is among one in so many.
+const LEAST: u64 = 32;
 /// Features in a report.
 const TOP: usize = 50;
 
@@ -36,6 +38,11 @@ pub(in crate::engine) struct Eye {
 }
 
 impl Eye {
+    /// Whether a record that begins behind `lines` others of its source may be looked at by name. Of most it is this alone that is asked.
+    pub(in crate::engine) fn may_sample(&self, lines: u64) -> bool {
+        lines < FIRST || is_sampled(lines, LEAST)
+    }
+
     /// For how many records one stands that begins behind `lines` others of its source; none if it is not of the sample.
     pub(in crate::engine) fn weight(&self, lines: u64) -> Option<u32> {
         let (_, every) = SAMPLE.into_iter().find(|(up_to, _)| lines < *up_to)?;
