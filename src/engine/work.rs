@@ -60,7 +60,7 @@ impl Parse {
         work.is_learned = false;
         for (index, record) in work.records.iter().enumerate() {
             if let Some(eye) = &self.eye {
-                look(eye, &mut self.scratch, (index as u32, record), &mut work.seen);
+                look(eye, &mut self.scratch, (index as u32, record.at.lines), &mut work.seen);
             }
             let entry = match parse_record(&self.reader, &mut self.scratch, &mut work.encoded, record) {
                 Ok(()) => Entry::Row,
@@ -73,6 +73,7 @@ impl Parse {
         }
         if self.eye.is_some() {
             self.scratch.collect(&mut work.seen.features);
+            work.seen.keys.walk(&work.records);
         }
     }
 }
@@ -96,15 +97,14 @@ pub(super) fn run(
     Ok(())
 }
 
-/// Looks at a record before it is read.
-fn look(eye: &Eye, scratch: &mut ReaderScratch, (index, record): (u32, Record<'_>), seen: &mut Seen) {
-    let lines = record.at.lines;
+/// Looks at a record, behind `lines` others of its source, before it is read.
+fn look(eye: &Eye, scratch: &mut ReaderScratch, (index, lines): (u32, u64), seen: &mut Seen) {
     if !eye.may_sample(lines) {
         return scratch.begin(index, None);
     }
     scratch.begin(index, eye.weight(lines));
-    if eye.walks(lines) && !record.is_cut() {
-        seen.keys.walk(index, record.bytes);
+    if eye.walks(lines) {
+        seen.keys.choose(index);
     }
 }
 

@@ -222,7 +222,8 @@ pub struct Probe {
     entry: u32,
     weight: Option<u32>,
     sights: Sights,
-    mark: Mark,
+    /// What there was before the record, if something was told of it.
+    before: Option<Mark>,
 }
 
 /// A feature by itself.
@@ -238,19 +239,22 @@ impl Probe {
     /// A probe for `table`, whose rows' owners these are. `field`: the declared field; none, and the key right below the features
     /// is the field.
     pub fn new(owners: Arc<Owners>, table: u16, field: Option<u16>) -> Self {
-        let (known, sights, mark) = (KnownOwners::default(), Sights::default(), Mark::default());
-        Self { owners, known, table, field, entry: 0, weight: None, sights, mark }
+        let (known, sights) = (KnownOwners::default(), Sights::default());
+        Self { owners, known, table, field, entry: 0, weight: None, sights, before: None }
     }
 
     /// Record number `entry` of a batch begins. `weight`: it belongs to the sample, and stands for so many.
+    #[inline]
     pub fn begin(&mut self, entry: u32, weight: Option<u32>) {
-        (self.entry, self.weight) = (entry, weight);
-        self.mark = self.sights.mark();
+        (self.entry, self.weight, self.before) = (entry, weight, None);
     }
 
     /// Forgets what was told of the record.
+    #[inline]
     pub fn retract(&mut self) {
-        self.sights.truncate(self.mark);
+        if let Some(before) = self.before.take() {
+            self.sights.truncate(before);
+        }
     }
 
     /// What was told since the last call.
@@ -274,10 +278,12 @@ impl Probe {
         features: &EncodedFeatures,
         hashes: &[u64],
     ) {
-        for (at, &hash) in hashes.iter().enumerate() {
-            if self.known.is(hash) {
-                continue;
-            }
+        self.before.get_or_insert_with(|| self.sights.mark());
+        let mut others = self.known.others(hashes);
+        while others != 0 {
+            let at = others.trailing_zeros() as usize;
+            others &= others - 1;
+            let Some(&hash) = hashes.get(at) else { break };
             let slot = hasher.place(hash).slot.0;
             if self.owners.get(slot) == fingerprint(hash) {
                 self.known.add(hash);
@@ -306,6 +312,7 @@ impl Probe {
         message: &[u8],
         rows: impl Iterator<Item = (u64, u32)> + Clone,
     ) {
+        self.before.get_or_insert_with(|| self.sights.mark());
         for (index, (hash, slot)) in rows.clone().enumerate() {
             if self.owners.get(slot) != fingerprint(hash) {
                 self.stranger(form, index as u32, slot, Lone { hash, message });

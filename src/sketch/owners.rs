@@ -59,10 +59,11 @@ impl KnownOwners {
         hashes.iter().fold(0, |others, &hash| others | (self.0[place(hash)] ^ mark(hash))) == 0
     }
 
-    /// Whether this one is.
+    /// Those of the first 64 that are not known, a bit each: found without a branch, for there is no telling which it will be.
     #[inline]
-    pub fn is(&self, hash: u64) -> bool {
-        self.0[place(hash)] == mark(hash)
+    pub fn others(&self, hashes: &[u64]) -> u64 {
+        let is_other = |hash| u64::from(self.0[place(hash)] != mark(hash));
+        hashes.iter().zip(0..u64::BITS).fold(0, |others, (&hash, at)| others | is_other(hash) << at)
     }
 
     /// Knows it from now on, and no longer the one that has the same place.

@@ -8,6 +8,7 @@
 
 use super::report::{Change, ChangeCounts, KeyReport, KeyWindow, SchemaChange, SchemaReport};
 use crate::engine::explain::cut;
+use crate::record::RecordBatch;
 use serde::de::{
     Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
@@ -56,8 +57,10 @@ struct Met {
 /// The keys of the sampled records of a batch.
 #[derive(Debug, Clone, Default)]
 pub(in crate::engine) struct KeySights {
-    /// Sampled records.
+    /// Sampled records that were walked.
     entries: Vec<u32>,
+    /// Sampled records that are to be.
+    chosen: Vec<u32>,
     met: Vec<Met>,
     text: String,
 }
@@ -65,19 +68,35 @@ pub(in crate::engine) struct KeySights {
 impl KeySights {
     pub(in crate::engine) fn clear(&mut self) {
         self.entries.clear();
+        self.chosen.clear();
         self.met.clear();
         self.text.clear();
     }
 
-    /// Walks a sampled record. One that is no JSON, or very long, is as if it had not been sampled.
-    pub(in crate::engine) fn walk(&mut self, entry: u32, record: &[u8]) {
-        if record.len() > RECORD_BYTES {
-            return;
+    /// Chooses record number `entry` of a batch, which follows those chosen before.
+    #[inline]
+    pub(in crate::engine) fn choose(&mut self, entry: u32) {
+        self.chosen.push(entry);
+    }
+
+    /// Walks the chosen ones, all of a batch together: what is done so seldom is in no cache the first time. One that is no JSON, or
+    /// very long, is as if it had not been chosen.
+    pub(in crate::engine) fn walk(&mut self, records: &RecordBatch) {
+        let (mut path, chosen) = (String::new(), std::mem::take(&mut self.chosen));
+        for &entry in &chosen {
+            let record = records.get(entry as usize).filter(|record| !record.is_cut());
+            if let Some(record) = record.filter(|record| record.bytes.len() <= RECORD_BYTES) {
+                self.walk_one(entry, record.bytes, &mut path);
+            }
         }
+        self.chosen = chosen;
+    }
+
+    fn walk_one(&mut self, entry: u32, record: &[u8], path: &mut String) {
         let (met, text) = (self.met.len(), self.text.len());
         let mut json = serde_json::Deserializer::from_slice(record);
-        let mut path = String::new();
-        let walk = Value { sights: self, entry, path: &mut path, levels: LEVELS, room: met + MAX_MET };
+        path.clear();
+        let walk = Value { sights: self, entry, path, levels: LEVELS, room: met + MAX_MET };
         let walked = walk.deserialize(&mut json).and_then(|_| json.end());
         if walked.is_err() {
             self.met.truncate(met);
