@@ -46,36 +46,46 @@ impl Owners {
 /// Features that one thread has met as the first owners of their rows, as many as a small table has room for: they stay owners, so of
 /// these nothing need be looked up again. 16 lie in a cache line: those that come often stay in the processor's second-level cache.
 #[derive(Debug, Clone)]
-pub struct KnownOwners(Box<[u32; KNOWN]>);
+pub struct KnownOwners {
+    marks: Box<[u32; KNOWN]>,
+    added: u32,
+}
 
 /// Features that are known, at most: each has one place.
 const KNOWN: usize = 1 << 15;
+/// A place is kept against so many that would have it.
+const KEPT: u32 = 16;
 
 impl KnownOwners {
     /// Whether all features with these hashes are known. Of unknown ones one in 2⁴⁶ is taken for another. All are looked at, so that no
     /// load waits for a compare.
     #[inline(always)]
     pub fn are_all(&self, hashes: &[u64]) -> bool {
-        hashes.iter().fold(0, |others, &hash| others | (self.0[place(hash)] ^ mark(hash))) == 0
+        hashes.iter().fold(0, |others, &hash| others | (self.marks[place(hash)] ^ mark(hash))) == 0
     }
 
     /// Those of the first 64 that are not known, a bit each: found without a branch, for there is no telling which it will be.
     #[inline]
     pub fn others(&self, hashes: &[u64]) -> u64 {
-        let is_other = |hash| u64::from(self.0[place(hash)] != mark(hash));
+        let is_other = |hash| u64::from(self.marks[place(hash)] != mark(hash));
         hashes.iter().zip(0..u64::BITS).fold(0, |others, (&hash, at)| others | is_other(hash) << at)
     }
 
-    /// Knows it from now on, and no longer the one that has the same place.
+    /// Knows it from now on, if its place is free; if another has it, one time in 16 and the other no longer: of two that come in turn,
+    /// one stays.
     #[inline]
     pub fn add(&mut self, hash: u64) {
-        self.0[place(hash)] = mark(hash);
+        self.added = self.added.wrapping_add(1);
+        let known = &mut self.marks[place(hash)];
+        if *known == 0 || self.added.is_multiple_of(KEPT) {
+            *known = mark(hash);
+        }
     }
 }
 
 impl Default for KnownOwners {
     fn default() -> Self {
-        Self(Box::new([0; KNOWN]))
+        Self { marks: Box::new([0; KNOWN]), added: 0 }
     }
 }
 
