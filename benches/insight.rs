@@ -1,4 +1,4 @@
-//! Question: what does looking cost (`--insight`, and `--names`)? Data: the flights stream from memory, six times over, learned by a new
+//! Question: what does looking cost (`--insight`, of which the watch of keys can be left out, and `--names`)? Data: the flights stream from memory, six times over, learned by a new
 //! model as `train` does, without and with each kind of looking in turn, the order changing from round to round. Asserted: what is learned
 //! is the same, and every record was looked at. Printed: seconds of each, and the median, over the rounds (`INSIGHT_ROUNDS`), of what it
 //! costs more than not looking in the same round, with its quartiles.
@@ -13,14 +13,18 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-/// What is looked at: nothing, all but names, names too.
-const LOOKS: [(&str, Option<usize>); 3] =
-    [("none", None), ("--insight", Some(0)), ("--names 2000", Some(2000))];
+/// What is looked at: nothing, who shares rows, the keys of the records too, names too.
+const LOOKS: [(&str, Option<InsightOptions>); 4] = [
+    ("none", None),
+    ("features alone", Some(InsightOptions { names: 0, without_keys: true })),
+    ("--insight", Some(InsightOptions { names: 0, without_keys: false })),
+    ("--names 2000", Some(InsightOptions { names: 2000, without_keys: false })),
+];
 
 /// Learns `count` records; returns how long it took, and the loss in bits.
-fn learn(lines: &Arc<[Vec<u8>]>, count: usize, names: Option<usize>) -> (f64, u64) {
+fn learn(lines: &Arc<[Vec<u8>]>, count: usize, options: Option<InsightOptions>) -> (f64, u64) {
     let mut model = Model::new(&ModelFlags::default(), &HashKey::default()).unwrap();
-    names.iter().for_each(|&names| model.observe(InsightOptions { names }).unwrap());
+    options.iter().for_each(|&options| model.observe(options).unwrap());
     let insight = Insight::new();
     let mut engine = Engine::new(model, EngineOptions::default(), Outputs::default(), None);
     engine = engine.with_insight(&insight);
@@ -28,7 +32,7 @@ fn learn(lines: &Arc<[Vec<u8>]>, count: usize, names: Option<usize>) -> (f64, u6
     let began = Instant::now();
     let finished = engine.run(source, &Arc::new(AtomicBool::new(false)), &mut ()).unwrap();
     let seconds = began.elapsed().as_secs_f64();
-    let looked = if names.is_some() { count as u64 } else { 0 };
+    let looked = if options.is_some() { count as u64 } else { 0 };
     assert_eq!(insight.report().records, looked);
     (seconds, finished.model.learner().reports().next().unwrap().0.figures.loss.to_bits())
 }

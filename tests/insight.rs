@@ -4,6 +4,7 @@
 
 mod stream;
 
+use flexihash::checkpoint::Writer;
 use flexihash::engine::{
     Change, Engine, EngineOptions, Insight, InsightOptions, InsightReport, Outputs, SchemaReport,
 };
@@ -17,13 +18,17 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::sync::atomic::AtomicBool;
 
-/// A run over these lines that looks at them.
+/// A new model that looks at these lines while it learns them.
 fn seen(flags: &ModelFlags, lines: &[u8], names: usize, threads: usize, learners: usize) -> Model {
+    let mut model = Model::new(flags, &HashKey::default()).unwrap();
+    model.observe(InsightOptions { names, ..InsightOptions::default() }).unwrap();
+    run(model, lines, threads, learners)
+}
+
+fn run(model: Model, lines: &[u8], threads: usize, learners: usize) -> Model {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("in");
     std::fs::write(&path, lines).unwrap();
-    let mut model = Model::new(flags, &HashKey::default()).unwrap();
-    model.observe(InsightOptions { names }).unwrap();
     let source = LinesSource::open(&[path], LinesOptions::default()).unwrap();
     let options = EngineOptions { threads, learners, allow_unseen: true, ..EngineOptions::default() };
     let insight = Insight::new();
@@ -273,6 +278,24 @@ fn an_upstream_break_is_seen_soon() {
 
 /// A steady stream, one key of it in every hundredth record: nothing has changed, and nothing is told but that key.
 #[test]
+fn keys_can_be_left_alone() {
+    let (flags, lines) = (flags(1 << 12, 1, HashKind::Siphash), flights(5000));
+    let mut model = Model::new(&flags, &HashKey::default()).unwrap();
+    model.observe(InsightOptions { without_keys: true, ..InsightOptions::default() }).unwrap();
+    let mut model = run(model, &lines, 2, 1);
+    let report = model.insight().unwrap();
+    assert_eq!(report.collisions, seen(&flags, &lines, 0, 2, 1).insight().unwrap().collisions);
+    assert_eq!(report.schema.unwrap().sampled, 0);
+    // The model stays so.
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = Writer::create_or_open(folder.path(), 1).unwrap();
+    model.save(&mut store).unwrap();
+    let stored = Model::load(&mut store.latest().unwrap().unwrap(), &HashKey::default()).unwrap();
+    let report = run(stored, &lines, 2, 1).insight().unwrap();
+    assert_eq!((report.records, report.schema.unwrap().sampled), (10_000, 0));
+}
+
+#[test]
 fn a_steady_stream_has_no_changes() {
     let mut lines = String::new();
     for i in 0..100_000 {
@@ -343,7 +366,7 @@ fn hostile_streams_stay_bounded() {
     assert!(
         Model::new(&ModelFlags::default(), &HashKey::default())
             .unwrap()
-            .observe(InsightOptions { names: 1_000_000 })
+            .observe(InsightOptions { names: 1_000_000, ..InsightOptions::default() })
             .is_err()
     );
 }

@@ -285,7 +285,7 @@ impl Probe {
             others &= others - 1;
             let Some(&hash) = hashes.get(at) else { break };
             let slot = hasher.place(hash).slot.0;
-            if self.owners.get(slot) == fingerprint(hash) {
+            if self.known.is_guest(hash) || self.owners.get(slot) == fingerprint(hash) {
                 self.known.add(hash);
             } else {
                 let feature = Lone { hash, message: features.message(at) };

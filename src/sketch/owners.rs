@@ -45,41 +45,65 @@ impl Owners {
 
 /// Features that one thread has met as the first owners of their rows, as many as a small table has room for: they stay owners, so of
 /// these nothing need be looked up again. 16 lie in a cache line: those that come often stay in the processor's second-level cache.
+///
+/// Each has a place, or is a guest at one of three beside it where another has its own: so of two that come in turn both are known.
+/// Of unknown ones one in 2⁴⁴ is taken for another.
 #[derive(Debug, Clone)]
 pub struct KnownOwners {
     marks: Box<[u32; KNOWN]>,
     added: u32,
 }
 
-/// Features that are known, at most: each has one place.
+/// Features that are known, at most.
 const KNOWN: usize = 1 << 15;
-/// A place is kept against so many that would have it.
-const KEPT: u32 = 16;
+/// Places that lie together.
+const BESIDE: usize = 4;
+/// One addition in so many drives another from its place.
+const TURN: u32 = 64;
 
 impl KnownOwners {
-    /// Whether all features with these hashes are known. Of unknown ones one in 2⁴⁶ is taken for another. All are looked at, so that no
-    /// load waits for a compare.
+    /// Whether all features with these hashes are known, each at its place. All are looked at, so that no load waits for a compare.
     #[inline(always)]
     pub fn are_all(&self, hashes: &[u64]) -> bool {
         hashes.iter().fold(0, |others, &hash| others | (self.marks[place(hash)] ^ mark(hash))) == 0
     }
 
-    /// Those of the first 64 that are not known, a bit each: found without a branch, for there is no telling which it will be.
+    /// Those of the first 64 that are not known at their places, a bit each: found without a branch, for there is no telling which it
+    /// will be.
     #[inline]
     pub fn others(&self, hashes: &[u64]) -> u64 {
         let is_other = |hash| u64::from(self.marks[place(hash)] != mark(hash));
         hashes.iter().zip(0..u64::BITS).fold(0, |others, (&hash, at)| others | is_other(hash) << at)
     }
 
-    /// Knows it from now on, if its place is free; if another has it, one time in 16 and the other no longer: of two that come in turn,
-    /// one stays.
+    /// Whether it is known as a guest.
+    #[inline]
+    pub fn is_guest(&self, hash: u64) -> bool {
+        self.beside(place(hash), mark(hash)).is_some()
+    }
+
+    /// Knows it from now on, if it has room. Of those that come, one in 64 takes its place from another, which is a guest then where it
+    /// was one itself: what comes often ends at its place.
     #[inline]
     pub fn add(&mut self, hash: u64) {
         self.added = self.added.wrapping_add(1);
-        let known = &mut self.marks[place(hash)];
-        if *known == 0 || self.added.is_multiple_of(KEPT) {
-            *known = mark(hash);
+        let (own, mark) = (place(hash), mark(hash));
+        let is_its_turn = self.added.is_multiple_of(TURN);
+        let stays = if self.marks[own] == 0 || is_its_turn {
+            std::mem::replace(&mut self.marks[own], mark)
+        } else {
+            mark
+        };
+        let room = self.beside(own, mark).or_else(|| self.beside(own, 0));
+        if let Some(room) = room {
+            self.marks[room] = stays;
         }
+    }
+
+    /// Which of the places beside `own` has `mark`.
+    #[inline]
+    fn beside(&self, own: usize, mark: u32) -> Option<usize> {
+        (1..BESIDE).map(|other| own ^ other).find(|&other| self.marks[other] == mark)
     }
 }
 

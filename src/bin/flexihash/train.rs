@@ -122,7 +122,7 @@ pub(crate) fn observe(model: &mut Model, run: &RunFlags) -> Result<(), CommandEr
         (None, None) => {}
         (_, names) => {
             let names = names.or_else(|| model.names_kept()).unwrap_or(0);
-            model.observe(InsightOptions { names })?;
+            model.observe(InsightOptions { names, ..InsightOptions::default() })?;
         }
     }
     Ok(())

@@ -27,6 +27,8 @@ use std::sync::Arc;
 pub struct InsightOptions {
     /// Features kept by name, those that come most often, 100,000 at most; 0 for none.
     pub names: usize,
+    /// Whether the keys of the records are left alone, and only features are looked at.
+    pub without_keys: bool,
 }
 
 /// A handle on the [`InsightReport`] of a run, to be cloned and read by whoever shows it; the run renews it about once a second

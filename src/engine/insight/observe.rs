@@ -47,6 +47,7 @@ impl Model {
         };
         watch.turn(true);
         watch.keep_names(options.names);
+        watch.leave_keys(options.without_keys);
         self.watch = Some(watch);
         Ok(())
     }

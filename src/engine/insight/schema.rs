@@ -94,7 +94,8 @@ impl KeySights {
 
     fn walk_one(&mut self, entry: u32, record: &[u8], path: &mut String) {
         let (met, text) = (self.met.len(), self.text.len());
-        let mut json = serde_json::Deserializer::from_slice(record);
+        let Ok(record) = std::str::from_utf8(record) else { return };
+        let mut json = serde_json::Deserializer::from_str(record);
         path.clear();
         let walk = Value { sights: self, entry, path, levels: LEVELS, room: met + MAX_MET };
         let walked = walk.deserialize(&mut json).and_then(|_| json.end());

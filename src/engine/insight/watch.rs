@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 /// One record in so many tells all its features up to a record of its source: a short stream is seen whole, and from one that
 /// goes on ever less of it says nothing new; behind 2¹⁸ records 4,576 have told.
-const SAMPLE: [(u64, u64); 4] = [(FIRST, 1), (1 << 16, 32), (1 << 18, 128), (u64::MAX, 512)];
+const SAMPLE: [(u64, u64); 5] = [(FIRST, 1), (1 << 16, 32), (1 << 18, 128), (1 << 20, 512), (u64::MAX, 1024)];
 /// The first records of a source, all of which are looked at in every way.
 const FIRST: u64 = 1024;
 /// What is looked at in any way, behind those, is among one in so many.
@@ -35,6 +35,7 @@ const TOP: usize = 50;
 pub(in crate::engine) struct Eye {
     /// By table.
     pub(in crate::engine) owners: Vec<Arc<Owners>>,
+    without_keys: bool,
 }
 
 impl Eye {
@@ -51,7 +52,7 @@ impl Eye {
 
     /// Whether the keys of such a one are looked at: of some of the sample.
     pub(in crate::engine) fn walks(&self, lines: u64) -> bool {
-        lines < FIRST || is_sampled(lines, schema::EVERY)
+        !self.without_keys && (lines < FIRST || is_sampled(lines, schema::EVERY))
     }
 }
 
@@ -74,6 +75,7 @@ impl Seen {
 pub(in crate::engine) struct Watch {
     /// Whether it goes on; if not, it only stays with the model.
     is_on: bool,
+    without_keys: bool,
     records: u64,
     tables: Vec<Owned>,
     /// Names of declared fields, if there are any.
@@ -89,6 +91,7 @@ pub(in crate::engine) struct Watch {
 #[serde(default)]
 struct Stored {
     is_on: bool,
+    without_keys: bool,
     records: u64,
     distinct: Vec<u8>,
     fields: (Vec<(String, Counts)>, Counts),
@@ -100,6 +103,7 @@ impl Watch {
     pub(in crate::engine) fn new(shapes: Vec<Shape>, declared: Vec<String>) -> Result<Self, TableError> {
         Ok(Self {
             is_on: true,
+            without_keys: false,
             records: 0,
             tables: shapes.into_iter().map(Owned::new).collect::<Result<_, _>>()?,
             declared,
@@ -122,6 +126,11 @@ impl Watch {
         }
     }
 
+    /// Leaves the keys of the records alone from now on, or watches them.
+    pub(in crate::engine) fn leave_keys(&mut self, without_keys: bool) {
+        self.without_keys = without_keys;
+    }
+
     /// Names that are kept, at most.
     pub(in crate::engine) fn names_limit(&self) -> usize {
         self.names.as_ref().map_or(0, Names::limit)
@@ -129,8 +138,8 @@ impl Watch {
 
     /// What parse threads look with; none while it rests.
     pub(in crate::engine) fn eye(&self) -> Option<Eye> {
-        self.is_on
-            .then(|| Eye { owners: self.tables.iter().map(|table| Arc::clone(&table.owners)).collect() })
+        let owners = self.tables.iter().map(|table| Arc::clone(&table.owners));
+        self.is_on.then(|| Eye { owners: owners.collect(), without_keys: self.without_keys })
     }
 
     /// Takes up what was seen of `entries`.
@@ -202,6 +211,7 @@ impl Watch {
     pub(in crate::engine) fn state(&self) -> Vec<u64> {
         let stored = Stored {
             is_on: self.is_on,
+            without_keys: self.without_keys,
             records: self.records,
             distinct: self.distinct.state(),
             fields: self.fields.state(),
@@ -230,7 +240,7 @@ impl Watch {
                 names => names,
             },
         };
-        (self.is_on, self.records) = (stored.is_on, stored.records);
+        (self.is_on, self.without_keys, self.records) = (stored.is_on, stored.without_keys, stored.records);
         (self.distinct, self.fields, self.schema) = (distinct, fields, schema);
         true
     }
