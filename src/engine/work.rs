@@ -9,6 +9,7 @@ use crate::learner::Learned;
 use crate::metrics::Bad;
 use crate::record::{Record, RecordBatch};
 use crossbeam_channel::{Receiver, Sender};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// What became of a record.
@@ -58,9 +59,15 @@ impl Parse {
         work.entries.clear();
         work.seen.clear();
         work.is_learned = false;
+        let mut skipped = 0..0;
         for (index, record) in work.records.iter().enumerate() {
             if let Some(eye) = &self.eye {
-                look(eye, &mut self.scratch, (index as u32, record.at.lines), &mut work.seen);
+                let (index, lines) = (index as u32, record.at.lines);
+                if skipped.contains(&lines) {
+                    self.scratch.begin(index, None);
+                } else {
+                    skipped = look(eye, &mut self.scratch, (index, lines), &mut work.seen);
+                }
             }
             let entry = match parse_record(&self.reader, &mut self.scratch, &mut work.encoded, record) {
                 Ok(()) => Entry::Row,
@@ -97,15 +104,13 @@ pub(super) fn run(
     Ok(())
 }
 
-/// Looks at a record, behind `lines` others of its source, before it is read.
-fn look(eye: &Eye, scratch: &mut ReaderScratch, (index, lines): (u32, u64), seen: &mut Seen) {
-    if !eye.may_sample(lines) {
-        return scratch.begin(index, None);
-    }
+/// Looks at a record, behind `lines` others of its source, before it is read; returns which of those behind it are not looked at.
+fn look(eye: &Eye, scratch: &mut ReaderScratch, (index, lines): (u32, u64), seen: &mut Seen) -> Range<u64> {
     scratch.begin(index, eye.weight(lines));
     if eye.walks(lines) {
         seen.keys.choose(index);
     }
+    eye.skipped(lines.saturating_add(1))
 }
 
 fn parse_record(

@@ -18,14 +18,20 @@ pub use distinct::Distinct;
 pub use heavy::{Heavy, Kept};
 pub use owners::{CHANCE, KnownOwners, Owners, fingerprint};
 
-/// Whether something with this number belongs to a sample of one in `every`, a power of two: by a hash of the number, so that
-/// no rhythm of the stream is met or missed.
-#[inline]
-pub fn is_sampled(number: u64, every: u64) -> bool {
-    // The finalizer of SplitMix64 (Steele, Lea & Flood 2014).
-    let mixed = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    (mixed ^ (mixed >> 31)) & (every - 1) == 0
+/// The first number from `number` on that belongs to a sample of one in `every`: of as many that follow each other one does, by a hash of
+/// them, so that no rhythm of a stream is met or missed.
+pub fn next_sampled(number: u64, every: u64) -> u64 {
+    let every = every.max(1);
+    let of = |block: u64| block.saturating_mul(every).saturating_add(mixed(block) % every);
+    let (this, next) = (of(number / every), of(number / every + 1));
+    if this < number { next } else { this }
+}
+
+/// The finalizer of SplitMix64 (Steele, Lea & Flood 2014).
+fn mixed(bits: u64) -> u64 {
+    let bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
 }
 
 #[cfg(test)]

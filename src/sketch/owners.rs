@@ -47,7 +47,7 @@ impl Owners {
 /// these nothing need be looked up again. 16 lie in a cache line: those that come often stay in the processor's second-level cache.
 ///
 /// Each has a place, or is a guest at one of three beside it where another has its own: so of two that come in turn both are known.
-/// Of unknown ones one in 2⁴⁴ is taken for another.
+/// One that is not known is taken for one that is with a chance below 2⁻²⁹.
 #[derive(Debug, Clone)]
 pub struct KnownOwners {
     marks: Box<[u32; KNOWN]>,
@@ -118,8 +118,8 @@ fn place(hash: u64) -> usize {
     hash as usize % KNOWN
 }
 
-/// Not 0, which is nobody's.
+/// 0 is nobody's: the one feature in 2³² that has it counts as known where nobody is.
 #[inline(always)]
 fn mark(hash: u64) -> u32 {
-    (hash >> 32) as u32 | 1
+    (hash >> 32) as u32
 }

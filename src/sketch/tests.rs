@@ -112,9 +112,16 @@ fn fingerprints_are_spread_evenly_and_never_none() {
 #[test]
 fn a_sample_has_the_share_it_should_whatever_the_rhythm() {
     for step in [1, 2, 16, 64, 1000] {
-        let taken = (0..100_000).filter(|number| is_sampled(number * step, 16)).count();
+        let is_taken = |number: &u64| next_sampled(number * step, 16) == number * step;
+        let taken = (0..100_000).filter(is_taken).count();
         assert!((5900..6600).contains(&taken), "{step}: {taken}");
     }
+    let mut number = 0;
+    for block in 0..10_000 {
+        number = next_sampled(number, 16) + 1;
+        assert_eq!((number - 1) / 16, block, "one of each sixteen");
+    }
+    assert!(next_sampled(u64::MAX, 16) >= u64::MAX - 15 && next_sampled(7, 1) == 7);
 }
 
 #[test]

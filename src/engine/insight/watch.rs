@@ -14,7 +14,7 @@ use crate::batch::MAX_BUCKETS;
 use crate::collision::displaced;
 use crate::hash::{Form, Sampled, SightField, Sights, Stranger};
 use crate::learner::Learner;
-use crate::sketch::{Distinct, Owners, fingerprint, is_sampled};
+use crate::sketch::{Distinct, Owners, fingerprint, next_sampled};
 use crate::table::{Table, TableError};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -25,8 +25,6 @@ use std::sync::Arc;
 const SAMPLE: [(u64, u64); 5] = [(FIRST, 1), (1 << 16, 32), (1 << 18, 128), (1 << 20, 512), (u64::MAX, 1024)];
 /// The first records of a source, all of which are looked at in every way.
 const FIRST: u64 = 1024;
-/// What is looked at in any way, behind those, is among one in so many.
-const LEAST: u64 = 32;
 /// Features in a report.
 const TOP: usize = 50;
 
@@ -39,21 +37,27 @@ pub(in crate::engine) struct Eye {
 }
 
 impl Eye {
-    /// Whether a record that begins behind `lines` others of its source may be looked at by name. Of most it is this alone that is asked.
-    pub(in crate::engine) fn may_sample(&self, lines: u64) -> bool {
-        lines < FIRST || is_sampled(lines, LEAST)
-    }
-
     /// For how many records one stands that begins behind `lines` others of its source; none if it is not of the sample.
     pub(in crate::engine) fn weight(&self, lines: u64) -> Option<u32> {
-        let (_, every) = SAMPLE.into_iter().find(|(up_to, _)| lines < *up_to)?;
-        is_sampled(lines, every).then_some(every as u32)
+        let (_, every) = share(lines);
+        (next_sampled(lines, every) == lines).then_some(every as u32)
     }
 
-    /// Whether the keys of such a one are looked at: of some of the sample.
+    /// Whether its keys are looked at.
     pub(in crate::engine) fn walks(&self, lines: u64) -> bool {
-        !self.without_keys && (lines < FIRST || is_sampled(lines, schema::EVERY))
+        !self.without_keys && (lines < FIRST || next_sampled(lines, schema::EVERY) == lines)
     }
+
+    /// Those from `lines` on that follow each other and of which neither is looked at.
+    pub(in crate::engine) fn skipped(&self, lines: u64) -> Range<u64> {
+        let (up_to, every) = share(lines);
+        lines..next_sampled(lines, every).min(next_sampled(lines, schema::EVERY)).min(up_to)
+    }
+}
+
+/// Of the record behind `lines` others: up to which one so many are taken.
+fn share(lines: u64) -> (u64, u64) {
+    SAMPLE.into_iter().find(|(up_to, _)| lines < *up_to).unwrap_or((u64::MAX, 1024))
 }
 
 /// What was seen of the records of a batch.
