@@ -10,7 +10,8 @@
 #
 # Everything is tested with all features but kafka-ssl, whose OpenSSL would be built three times; it is built by hand.
 #
-# The CUDA kernels are compiled by NVRTC (fixtures/cuda/nvrtc.sh fetches it with python3, once) and run by an emulator on the CPU.
+# The CUDA kernels are compiled by NVRTC (fixtures/cuda/nvrtc.sh fetches it with python3, once) and run by an emulator on the CPU;
+# candle's by nvcc (fixtures/cuda/toolkit.sh).
 # tests/cuda_device needs a device: it is a step where nvidia-smi lists one, and this script says so where not.
 set -u
 cd "$(dirname "$0")" || exit 1
@@ -65,7 +66,7 @@ need java openjdk-17-jre-headless
 need mvn maven
 need chromium chromium # the live page is looked at
 need chromedriver chromium-driver
-need python3 python3-venv # NVRTC
+need python3 python3-venv # NVRTC and nvcc
 command -v cargo >/dev/null || stop "cargo is missing: install the stable Rust toolchain, https://rustup.rs"
 cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt ||
     stop "cargo fmt is missing: with a network, rustup component add rustfmt"
@@ -83,6 +84,11 @@ with_nvrtc() {
     folder=$(fixtures/cuda/nvrtc.sh) || return 1
     (export LD_LIBRARY_PATH="$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" && "$@")
 }
+# with_nvcc COMMAND…
+with_nvcc() {
+    settings=$(fixtures/cuda/toolkit.sh) || return 1
+    (eval "$settings" && export CUDA_COMPUTE_CAP=80 CUDAFORGE_THREADS="$(nproc)" && "$@")
+}
 docs() { RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps; }
 
 step "formatting" cargo fmt --check
@@ -93,6 +99,7 @@ step "clippy, the library without the command" cargo clippy --locked --profile t
 step "clippy, networks on the core" cargo clippy --locked --profile test --lib --no-default-features --features network -- -D warnings
 step "clippy, CUDA on the core" cargo clippy --locked --profile test --lib --no-default-features --features cuda -- -D warnings
 step "clippy, CUDA with all" cargo clippy --locked --profile test --features cuda --lib --bins --test cuda --test cuda_device --test command --bench cuda -- -D warnings
+step "clippy, networks on the GPU, with candle's kernels" with_nvcc cargo clippy --locked --profile test --features candle-cuda --lib --bins --test cuda_device --bench cuda -- -D warnings
 step "tests, and the examples in the docs" cargo test --locked --no-fail-fast
 step "CUDA: PTX, the kernels emulated, the arithmetic of launches" with_nvrtc cuda --no-fail-fast --test cuda --bench cuda
 step "CUDA: the example in the docs" cuda --doc embedding::device

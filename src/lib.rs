@@ -60,9 +60,9 @@
 //!
 //! `pipeline`: sources, sinks, checkpoints and the engine. `serve`: predictions, metrics and probes over HTTP; `tls`: HTTPS. `kafka`
 //! (default): topics in and out on top of `pipeline`; `kafka-ssl`: with TLS and SASL. `cli` (default): the command, and `serve`. `network`
-//! (default): models on candle, `model::network`, on the core alone. `cuda`: rows on an NVIDIA GPU, `kernel::cuda`, on the core alone.
-//! Without these the core is left: records, hash, table,
-//! optimizers, heads, learner, embedding.
+//! (default): models on candle, `model::network`, on the core alone. `cuda`: rows on an NVIDIA GPU, `kernel::cuda`, on the core alone;
+//! `candle-cuda`: networks there, too, with NVIDIA's compiler and libraries.
+//! Without these the core is left: records, hash, table, optimizers, heads, learner, embedding.
 #![cfg_attr(not(feature = "pipeline"), allow(rustdoc::broken_intra_doc_links))]
 
 // ground

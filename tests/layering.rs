@@ -43,8 +43,8 @@ const DOORS: &[(&str, &[&str])] = &[
     ("subtle", &["serve"]),
     ("percent_encoding", &["serve"]),
     ("tokio_rustls", &["serve"]),
-    ("cudarc", &["kernel"]),     // kernel/cuda
-    ("candle_core", &["model"]), // model/network
+    ("cudarc", &["kernel"]),               // kernel/cuda
+    ("candle_core", &["model", "kernel"]), // model/network, kernel/cuda
     ("candle_nn", &["model"]),
 ];
 

@@ -4,7 +4,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
 
-/// What computes: no part of a model, which is the same bits wherever it learns.
+/// What computes: no part of a model, which is the same bits wherever its rows are, and the same up to rounding where candle
+/// computes on a GPU too (feature `candle-cuda`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DeviceChoice {
     /// The processor.

@@ -410,6 +410,18 @@ impl Model {
         Ok(self.learner.move_to_device(machine)?)
     }
 
+    /// As [`Model::move_to_device`], and the network computes there too: see [`Learner::move_network_to_device`].
+    ///
+    /// # Errors
+    /// Those of [`Learner::move_network_to_device`]; the model is as it was.
+    #[cfg(all(feature = "cuda", feature = "network"))]
+    pub fn move_network_to_device<M>(&mut self, machine: Arc<M>) -> Result<(), ModelError>
+    where
+        M: crate::kernel::cuda::Tensors + Send + Sync + 'static,
+    {
+        Ok(self.learner.move_network_to_device(machine)?)
+    }
+
     /// Saves the model as a new generation.
     pub fn save(&mut self, store: &mut Writer) -> Result<(), ModelError> {
         let snapshot = self.snapshot(&self.positions.clone(), self.seconds, false)?;

@@ -4,7 +4,8 @@
 #![allow(clippy::disallowed_methods, reason = "built anew by every run, so its files need not last")]
 #![allow(unsafe_code, reason = "`Machine::launch` is unsafe; this one does nothing that is")]
 
-use flexihash::kernel::cuda::{Arg, CudaError, Kernel, Machine, PROGRAM, VARIANTS};
+use flexihash::kernel::cuda::{Arg, CudaError, Kernel, Machine, PROGRAM, Tensors, VARIANTS};
+use flexihash::model::network::candle_core::{Device, Tensor};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -17,6 +18,8 @@ pub(crate) struct Emulator {
     pipes: Arc<Mutex<Pipes>>,
     /// Draws the order of threads; another one for each launch.
     seed: AtomicU64,
+    /// Tensors that have come or gone.
+    tensors: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -102,10 +105,16 @@ pub(crate) fn emulator(seed: u64) -> Arc<Emulator> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let (to, from) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-    Arc::new(Emulator { pipes: Arc::new(Mutex::new(Pipes { child, to, from })), seed: AtomicU64::new(seed) })
+    let pipes = Arc::new(Mutex::new(Pipes { child, to, from }));
+    Arc::new(Emulator { pipes, seed: AtomicU64::new(seed), tensors: AtomicU64::new(0) })
 }
 
 impl Emulator {
+    /// How many tensors have come or gone.
+    pub(crate) fn tensors(&self) -> u64 {
+        self.tensors.load(Ordering::Relaxed)
+    }
+
     fn pipes(&self) -> std::sync::MutexGuard<'_, Pipes> {
         self.pipes.lock().expect("the emulator runs: what ended it stands above")
     }
@@ -177,5 +186,25 @@ impl Machine for Emulator {
         }));
         pipes.receive(&mut [0]);
         Ok(())
+    }
+}
+
+/// candle computes on the processor beside it, and its tensors come and go by copies, as a device's do.
+impl Tensors for Emulator {
+    fn candle(&self) -> Device {
+        Device::Cpu
+    }
+
+    fn tensor(&self, from: &Memory, floats: usize) -> Result<Tensor, CudaError> {
+        self.tensors.fetch_add(1, Ordering::Relaxed);
+        let mut values = vec![0.0_f32; floats];
+        self.download(from, 0, bytemuck::cast_slice_mut(&mut values))?;
+        Ok(Tensor::from_vec(values, floats, &Device::Cpu).unwrap())
+    }
+
+    fn copy_tensor(&self, from: &Tensor, to: &mut Memory) -> Result<(), CudaError> {
+        self.tensors.fetch_add(1, Ordering::Relaxed);
+        let values: Vec<f32> = from.flatten_all().and_then(|values| values.to_vec1()).unwrap();
+        self.upload(bytemuck::cast_slice(&values), to, 0)
     }
 }

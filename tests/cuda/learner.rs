@@ -23,7 +23,7 @@ pub(crate) trait Anywhere: Machine + Send + Sync + 'static {}
 impl<M: Machine + Send + Sync + 'static> Anywhere for M {}
 
 /// Sums, one of them of two fields of one table, and biases whose rows all begin alike.
-const DOT: &str = r#"
+pub(crate) const DOT: &str = r#"
 learning-rate = 0.2
 batch = 7
 [network]
@@ -57,7 +57,7 @@ buckets = 20
 "#;
 
 /// Stacked rows, lists that share tables, padding.
-const RANKER: &str = r#"
+pub(crate) const RANKER: &str = r#"
 learning-rate = 0.1
 batch = 6
 [network]
@@ -145,7 +145,7 @@ table = "ids"
 "#;
 
 /// The rules that a machine has, with and without regularization.
-const RULES: [&str; 5] = [
+pub(crate) const RULES: [&str; 5] = [
     "optimizer = \"sgd\"",
     "optimizer = \"sgd\"\nl1 = 0.001\nl2 = 0.01\nschedule = \"inverse-sqrt\"",
     "optimizer = \"adagrad\"",
@@ -214,7 +214,7 @@ pub(crate) fn flags(text: &str) -> ModelFlags {
     ConfigFile::read(&path).unwrap().model
 }
 
-fn config(rule: &str, model: &str) -> ModelConfig {
+pub(crate) fn config(rule: &str, model: &str) -> ModelConfig {
     flags(&format!("{rule}\n{model}")).resolve().unwrap()
 }
 
@@ -233,16 +233,21 @@ pub(crate) fn encoded(config: &ModelConfig, records: &str) -> FieldBatch {
 }
 
 /// The bits of all predictions.
-fn pass(learner: &mut Learner, batch: &FieldBatch, rows: std::ops::Range<usize>, mode: Mode) -> Vec<u32> {
+pub(crate) fn pass(
+    learner: &mut Learner,
+    batch: &FieldBatch,
+    rows: std::ops::Range<usize>,
+    mode: Mode,
+) -> Vec<u32> {
     let mut outcomes = Outcomes::default();
     learner.process_fields(&[Piece { batch, rows }], mode, &mut outcomes).unwrap();
     outcomes.predictions.iter().map(|prediction| prediction.to_bits()).collect()
 }
 
-type Bits = Vec<(String, Vec<(Slot, Vec<u32>)>)>;
+pub(crate) type Bits = Vec<(String, Vec<(Slot, Vec<u32>)>)>;
 
 /// Every row that was learned, by table.
-fn rows(learner: &Learner) -> Bits {
+pub(crate) fn rows(learner: &Learner) -> Bits {
     let tables = learner.tables().into_iter().map(|(name, table)| {
         let mut rows = Vec::new();
         table.for_each_touched(|slot, row| {

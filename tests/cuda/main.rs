@@ -18,6 +18,7 @@ mod launch;
 mod learner;
 mod nvrtc;
 mod suite;
+mod tensors;
 
 use emulator::emulator;
 use failing::Failing;
@@ -91,6 +92,13 @@ fn memory_of_another_machine_is_refused() {
 #[test]
 fn networks_learn_as_on_the_cpu() {
     learner::networks_learn_as_on_the_cpu(&emulator(15), 100);
+}
+
+#[test]
+fn networks_compute_on_the_machine_too() {
+    let machine = emulator(23);
+    tensors::networks_compute_on_the_machine_too(&machine, 100);
+    assert!(machine.tensors() > 1000, "{} tensors", machine.tensors());
 }
 
 #[test]

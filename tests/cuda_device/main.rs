@@ -14,6 +14,9 @@ mod failing;
 mod learner;
 #[path = "../cuda/suite.rs"]
 mod suite;
+#[cfg(feature = "candle-cuda")]
+#[path = "../cuda/tensors.rs"]
+mod tensors;
 
 use failing::Failing;
 use flexihash::batch::Slot;
@@ -134,6 +137,12 @@ fn no_room_and_no_such_device_are_clear_errors() {
 #[test]
 fn networks_learn_as_on_the_cpu() {
     learner::networks_learn_as_on_the_cpu(device(), 2000);
+}
+
+#[cfg(feature = "candle-cuda")]
+#[test]
+fn networks_compute_on_the_machine_too() {
+    tensors::networks_compute_on_the_machine_too(device(), 2000);
 }
 
 #[test]

@@ -31,7 +31,7 @@ fn gradients_are_those_of_finite_differences() {
         let exact = backward(&head, &inputs);
         let (mut settled, mut all, mut largest) = (0, 0, 0.0f32);
         for (field, leaf) in exact.leaves.iter().enumerate() {
-            for (at, &gradient) in leaf.iter().enumerate() {
+            for (at, &gradient) in leaf.as_floats().iter().enumerate() {
                 let loss = |step: f32| {
                     let mut moved = inputs.clone();
                     let Values::Floats(values) = &mut moved.fields[field] else { panic!("not floats") };

@@ -95,7 +95,7 @@ fn a_ranker_learns_what_a_history_says_about_candidates() {
             last.push(logloss(&learned.predictions, &targets));
         }
         let Step::Taken(leaves) = learned.step else { panic!("{:?}", learned.step) };
-        let looked_up = leaves.iter().filter(|leaf| !leaf.is_empty());
+        let looked_up = leaves.iter().map(Values::as_floats).filter(|leaf| !leaf.is_empty());
         for ((table, rows), gradient) in rows.iter().zip(looked_up) {
             tables.learn(table, rows, (gradient, 0.1));
         }
@@ -144,7 +144,7 @@ fn an_estimator_learns_from_features_at_once_and_from_the_user_later() {
             last.push(logloss(&learned.predictions, &targets));
         }
         let Step::Taken(leaves) = learned.step else { panic!("{:?}", learned.step) };
-        for (field, gradient) in head.fields().to_vec().iter().zip(&leaves) {
+        for (field, gradient) in head.fields().to_vec().iter().zip(leaves.iter().map(Values::as_floats)) {
             match field.name.as_str() {
                 "user_id" => tables.learn("users", &users, (gradient, 0.1)),
                 "item_id" => tables.learn("items", &items, (gradient, 0.1)),

@@ -14,6 +14,7 @@ mod masked;
 mod refused;
 mod state;
 mod stored;
+mod tensors;
 
 impl Dice {
     /// Uniform in [-1, 1].

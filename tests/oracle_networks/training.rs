@@ -153,18 +153,18 @@ impl<N: Network> Trial<N> {
         let fields = self.head.fields().iter().zip(&backward.leaves);
         let leaves: BTreeMap<_, _> = fields.map(|(field, leaf)| (field.name.as_str(), leaf)).collect();
         for (name, expected) in &run.grad_inputs {
-            close(&format!("gradient of {name}"), leaves[name.as_str()], &expected.data);
+            close(&format!("gradient of {name}"), leaves[name.as_str()].as_floats(), &expected.data);
         }
     }
 
     /// Dense gradients of the tables.
-    fn scattered(&self, leaves: &[Vec<f32>]) -> BTreeMap<String, Vec<f32>> {
+    fn scattered(&self, leaves: &[Values]) -> BTreeMap<String, Vec<f32>> {
         let zeros = |(name, table): (&String, &Tensor)| (name.clone(), vec![0.0f32; table.data.len()]);
         let mut gradients: BTreeMap<_, _> = self.tables.iter().map(zeros).collect();
         for (source, leaf) in self.sources.iter().zip(leaves) {
             let Source::Table { name, rows, dim } = source else { continue };
             let gradient = gradients.get_mut(name).unwrap();
-            for (row, slopes) in rows.iter().zip(leaf.chunks_exact(*dim)) {
+            for (row, slopes) in rows.iter().zip(leaf.as_floats().chunks_exact(*dim)) {
                 gradient[row * dim..][..*dim].iter_mut().zip(slopes).for_each(|(sum, slope)| *sum += slope);
             }
         }

@@ -74,7 +74,12 @@ mod imp {
 
     impl Opened {
         pub(super) fn take(&self, model: &mut Model) -> Result<(), String> {
-            model.move_to_device(Arc::clone(&self.0)).map_err(|error| error.to_string())
+            let device = Arc::clone(&self.0);
+            #[cfg(feature = "candle-cuda")]
+            let moved = model.move_network_to_device(device);
+            #[cfg(not(feature = "candle-cuda"))]
+            let moved = model.move_to_device(device);
+            moved.map_err(|error| error.to_string())
         }
     }
 }

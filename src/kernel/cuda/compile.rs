@@ -54,6 +54,8 @@ pub(super) fn target(major: i32, minor: i32) -> Result<String, CudaError> {
 
 /// Whether there is a compiler, of a version that has all functions used here. What is loaded after this does not panic.
 fn find_compiler() -> Result<(), CudaError> {
+    // With candle's device the program is linked with it, and does not start without.
+    #[cfg(not(feature = "candle-cuda"))]
     // SAFETY: loading NVRTC runs its initializers, which is what it is for.
     if !unsafe { sys::is_culib_present() } {
         return Err(CudaError::NoCompiler);

@@ -26,7 +26,10 @@ const DRIVER: i32 = 12_000;
 #[derive(Debug)]
 pub struct Device {
     context: Arc<CudaContext>,
-    kernels: Arc<CudaStream>,
+    pub(super) kernels: Arc<CudaStream>,
+    /// candle's device, whose stream `kernels` is.
+    #[cfg(feature = "candle-cuda")]
+    pub(super) candle: candle_core::CudaDevice,
     copies: Arc<CudaStream>,
     name: String,
     target: String,
@@ -36,7 +39,7 @@ pub struct Device {
 
 /// Memory of a device.
 #[derive(Debug)]
-pub struct DeviceMemory(CudaSlice<u8>);
+pub struct DeviceMemory(pub(super) CudaSlice<u8>);
 
 /// Memory of this process that cannot be paged out, so that the device reads it by itself.
 #[derive(Debug)]
@@ -54,12 +57,12 @@ impl Drop for PinnedMemory {
     }
 }
 
-fn failed(doing: &'static str) -> impl Fn(DriverError) -> CudaError {
+pub(super) fn failed(doing: &'static str) -> impl Fn(DriverError) -> CudaError {
     move |error| CudaError::Driver { doing, reason: error.to_string() }
 }
 
 /// Checks that `bytes` from `at` on lie within memory of `length`.
-fn within(length: usize, at: usize, bytes: usize) -> Result<(), CudaError> {
+pub(super) fn within(length: usize, at: usize, bytes: usize) -> Result<(), CudaError> {
     if at.checked_add(bytes).is_some_and(|end| end <= length) {
         return Ok(());
     }
@@ -78,16 +81,30 @@ impl Device {
             return Err(CudaError::Index { index, devices });
         }
         let opening = failed("opening the device");
-        let context = CudaContext::new(index).map_err(&opening)?;
+        #[cfg(feature = "candle-cuda")]
+        let candle = super::candle::open(index)?;
+        #[cfg(feature = "candle-cuda")]
+        let kernels = candle.cuda_stream();
+        #[cfg(not(feature = "candle-cuda"))]
+        let kernels = CudaContext::new(index).and_then(|context| context.new_stream()).map_err(&opening)?;
+        let context = Arc::clone(kernels.context());
         let name = context.name().map_err(&opening)?;
         let (major, minor) = context.compute_capability().map_err(&opening)?;
         if major < 7 {
             return Err(CudaError::Capability { name, major, minor });
         }
-        let kernels = context.new_stream().map_err(&opening)?;
         let copies = context.new_stream().map_err(&opening)?;
         let (target, functions) = (target(major, minor)?, Mutex::new(BTreeMap::new()));
-        let device = Self { context, kernels, copies, name, target, functions };
+        let device = Self {
+            context,
+            kernels,
+            #[cfg(feature = "candle-cuda")]
+            candle,
+            copies,
+            name,
+            target,
+            functions,
+        };
         device.load(1)?;
         tracing::info!(index, name = device.name, target = device.target, "CUDA device");
         Ok(device)
@@ -98,6 +115,8 @@ impl Device {
     /// # Errors
     /// No driver, one that is too old, no device.
     pub fn count() -> Result<usize, CudaError> {
+        // With candle's device the program is linked with the driver, and does not start without.
+        #[cfg(not(feature = "candle-cuda"))]
         // SAFETY: loading the driver runs its initializers, which is what it is for.
         if !unsafe { sys::is_culib_present() } {
             return Err(CudaError::NoDriver);
@@ -197,7 +216,7 @@ impl Device {
     }
 
     /// The error of an allocation of `bytes`.
-    fn no_room(bytes: usize) -> impl Fn(DriverError) -> CudaError {
+    pub(super) fn no_room(bytes: usize) -> impl Fn(DriverError) -> CudaError {
         move |error| match error.0 {
             CUresult::CUDA_ERROR_OUT_OF_MEMORY => CudaError::Memory { bytes: bytes as u64 },
             _ => failed("allocating")(error),

@@ -14,6 +14,8 @@
 //! [`Machine`], and tests/cuda runs them, and the text of the kernels compiled as C++, on the CPU.
 
 mod batch;
+#[cfg(feature = "candle-cuda")]
+mod candle;
 mod compile;
 mod device;
 mod error;
@@ -22,6 +24,8 @@ mod launch;
 mod machine;
 mod program;
 mod rows;
+#[cfg(feature = "network")]
+mod tensor;
 mod vectors;
 
 pub use batch::DeviceBatch;
@@ -34,4 +38,6 @@ pub use machine::{Arg, Kernel, Machine};
 pub use program::{PROGRAM, PROGRAM_OPTIONS, VARIANTS};
 pub(crate) use rows::ROWS_A_COPY;
 pub use rows::{DeviceRows, FtrlConstants, Move, Normal, RowsShape, Weights};
+#[cfg(feature = "network")]
+pub use tensor::Tensors;
 pub use vectors::DeviceVectors;

@@ -9,11 +9,11 @@ use std::sync::Arc;
 /// `[records, dim]` floats on a device. Its memory is used again.
 #[derive(Debug)]
 pub struct DeviceVectors<M: Machine> {
-    machine: Arc<M>,
+    pub(super) machine: Arc<M>,
     pub(super) memory: M::Memory,
     room: usize,
-    records: usize,
-    dim: usize,
+    pub(super) records: usize,
+    pub(super) dim: usize,
 }
 
 impl<M: Machine> DeviceVectors<M> {
@@ -61,10 +61,16 @@ impl<M: Machine> DeviceVectors<M> {
     /// # Errors
     /// No whole number of vectors; no room.
     pub fn set(&mut self, floats: &[f32]) -> Result<(), CudaError> {
-        let records = floats.len() / self.dim.max(1);
-        expect("floats of vectors", records * self.dim, floats.len())?;
+        let records = self.records_of(floats.len())?;
         self.resize(records)?;
         self.machine.upload(cast_slice(floats), &mut self.memory, 0)
+    }
+
+    /// As how many vectors so many floats are.
+    pub(super) fn records_of(&self, floats: usize) -> Result<usize, CudaError> {
+        let records = floats / self.dim.max(1);
+        expect("floats of vectors", records * self.dim, floats)?;
+        Ok(records)
     }
 
     /// Writes the vectors over `floats` `[records, dim]`.

@@ -1,6 +1,7 @@
-//! A network's tables on a GPU.
+//! A network's tables on a GPU, and its dense part, too, where candle computes there.
 //!
-//! What a field looks up is summed there, and its rows move there; vectors and gradients are copied, no rows. All that reads tables
+//! What a field looks up is summed there, and its rows move there; vectors and gradients are copied, here or within the device as
+//! [`Tensors`], no rows. All that reads tables
 //! (checkpoints, norms, readers beside the learner) goes on reading the process's own: what has moved since is written back to them when somebody is
 //! about to look. Rows are the same bits as on the CPU, so a model does not know where it was learned.
 //!
@@ -11,10 +12,11 @@ use super::inputs::Uses;
 use crate::batch::Slot;
 use crate::embedding::set_learned;
 use crate::kernel::cuda::{
-    CudaError, DeviceBatch, DeviceRows, DeviceVectors, Machine, Move, Normal, RowsShape, Weights,
+    CudaError, DeviceBatch, DeviceRows, DeviceVectors, Machine, Move, Normal, RowsShape, Tensors, Weights,
 };
 use crate::learner::{Learner, LearnerError};
-use crate::model::network::FieldKind;
+use crate::model::network::candle_core::Tensor;
+use crate::model::network::{FieldKind, Values};
 use crate::optim::{Init, Vectors};
 use crate::sync::{Mutex, lock};
 use crate::table::Table;
@@ -37,10 +39,10 @@ struct State {
 trait DeviceTables: Send {
     /// Begins to sum what `uses` look up, for a field in the shape of `floats` floats. They are kept for the next step.
     fn look_up(&mut self, field: usize, uses: &Uses, floats: usize) -> Result<(), CudaError>;
-    /// Waits for what the field looked up last, and writes it over `sums`, zeros in its shape.
-    fn take(&mut self, field: usize, sums: &mut [f32]) -> Result<(), CudaError>;
+    /// What the field looked up last, so many floats: here, for which it is waited, or there.
+    fn take(&mut self, field: usize, floats: usize) -> Result<Values, CudaError>;
     /// Brings the gradients of what the field looked up last.
-    fn bring(&mut self, field: usize, gradients: &[f32]) -> Result<(), CudaError>;
+    fn bring(&mut self, field: usize, gradients: &Values) -> Result<(), CudaError>;
     /// Begins to move the rows that the field looked up last by the gradients that were brought.
     fn step(&mut self, field: usize, rate: f64) -> Result<(), CudaError>;
     /// How many steps f32 could not hold since this was last asked, or the rows were moved here.
@@ -75,13 +77,13 @@ impl Placed {
         })
     }
 
-    /// Writes what field `field` looked up last over `sums`, zeros in its shape.
-    pub(super) fn take(&self, field: usize, sums: &mut [f32]) -> Result<(), CudaError> {
-        self.with(|state| state.tables.take(field, sums))
+    /// What field `field` looked up last, so many floats.
+    pub(super) fn take(&self, field: usize, floats: usize) -> Result<Values, CudaError> {
+        self.with(|state| state.tables.take(field, floats))
     }
 
     /// Moves the rows that all fields looked up last, one field after the other; returns how many steps f32 could not hold.
-    pub(super) fn scatter(&self, gradients: &[Vec<f32>], rate: f64) -> Result<u64, CudaError> {
+    pub(super) fn scatter(&self, gradients: &[Values], rate: f64) -> Result<u64, CudaError> {
         self.with(|state| {
             state.moved = true;
             // A copy waits for the kernels before it: so all copies come first.
@@ -113,6 +115,18 @@ struct On<M: Machine> {
     /// By field of the network; none for one without a table.
     fields: Vec<Option<Looked<M>>>,
     list: Csr,
+    /// How vectors and gradients go to and from candle, if it computes there.
+    tensors: Option<Bridge<M>>,
+}
+
+/// What a machine with [`Tensors`] can do, for those that need not know that it has them.
+struct Bridge<M: Machine> {
+    take: fn(&DeviceVectors<M>) -> Result<Tensor, CudaError>,
+    bring: fn(&mut DeviceVectors<M>, &Tensor) -> Result<(), CudaError>,
+}
+
+impl<M: Tensors> Bridge<M> {
+    const OF: Self = Self { take: DeviceVectors::tensor, bring: DeviceVectors::set_tensor };
 }
 
 /// A table here and there.
@@ -169,7 +183,7 @@ impl Csr {
 
 impl<M: Machine> On<M> {
     /// All rows of the tables of `arm`, on `machine`.
-    fn new(arm: &NetworkArm, machine: &Arc<M>) -> Result<Self, LearnerError> {
+    fn new(arm: &NetworkArm, machine: &Arc<M>, tensors: Option<Bridge<M>>) -> Result<Self, LearnerError> {
         let (rule, weights) = arm.rule.on_device().ok_or(LearnerError::AdamOnDevice)?;
         let tables = arm.tables.iter().map(|(_, table)| RowsOf::new(arm.rule, table, machine));
         let tables = tables.collect::<Result<Vec<_>, CudaError>>()?;
@@ -184,7 +198,7 @@ impl<M: Machine> On<M> {
             Ok(Some(Looked { table, dim, batch, vectors }))
         });
         let fields = fields.collect::<Result<_, CudaError>>()?;
-        Ok(Self { rule, weights, tables, fields, list: Csr::default() })
+        Ok(Self { rule, weights, tables, fields, list: Csr::default(), tensors })
     }
 }
 
@@ -244,17 +258,23 @@ impl<M: Machine + Send + Sync> DeviceTables for On<M> {
         table.rows.gather(&field.batch, self.weights, &mut field.vectors)
     }
 
-    fn take(&mut self, field: usize, sums: &mut [f32]) -> Result<(), CudaError> {
-        match self.fields.get(field) {
-            Some(Some(field)) if field.batch.features() > 0 => field.vectors.get(sums),
-            _ => Ok(()),
+    fn take(&mut self, field: usize, floats: usize) -> Result<Values, CudaError> {
+        let looked = self.fields.get(field).and_then(Option::as_ref);
+        let looked = looked.filter(|looked| looked.batch.features() > 0);
+        if let (Some(looked), Some(tensors)) = (looked, &self.tensors) {
+            return Ok(Values::Tensor((tensors.take)(&looked.vectors)?));
         }
+        let mut sums = vec![0.0; floats];
+        looked.map_or(Ok(()), |looked| looked.vectors.get(&mut sums))?;
+        Ok(Values::Floats(sums))
     }
 
-    fn bring(&mut self, field: usize, gradients: &[f32]) -> Result<(), CudaError> {
-        match self.fields.get_mut(field) {
-            Some(Some(field)) if field.batch.features() > 0 => field.vectors.set(gradients),
-            _ => Ok(()),
+    fn bring(&mut self, field: usize, gradients: &Values) -> Result<(), CudaError> {
+        let looked = self.fields.get_mut(field).and_then(Option::as_mut);
+        let Some(looked) = looked.filter(|looked| looked.batch.features() > 0) else { return Ok(()) };
+        match (gradients, &self.tensors) {
+            (Values::Tensor(gradients), Some(tensors)) => (tensors.bring)(&mut looked.vectors, gradients),
+            (gradients, _) => looked.vectors.set(gradients.as_floats()),
         }
     }
 
@@ -296,7 +316,24 @@ impl Learner {
     ) -> Result<(), LearnerError> {
         self.write_back()?;
         let network = self.network.as_mut().ok_or(LearnerError::HeadsOnDevice)?;
-        network.device = Some(Placed::new(Box::new(On::new(network, &machine)?)));
+        network.device = Some(Placed::new(Box::new(On::new(network, &machine, None)?)));
+        Ok(())
+    }
+
+    /// As [`Learner::move_to_device`], and the dense part computes there too, on candle's device: only its parameters, moved here, and
+    /// their gradients are copied. It learns the same up to the rounding of the device's matrix products.
+    ///
+    /// # Errors
+    /// Those of [`Learner::move_to_device`]; the network does something that candle's device does not.
+    pub fn move_network_to_device<M: Tensors + Send + Sync + 'static>(
+        &mut self,
+        machine: Arc<M>,
+    ) -> Result<(), LearnerError> {
+        self.write_back()?;
+        let network = self.network.as_mut().ok_or(LearnerError::HeadsOnDevice)?;
+        let placed = Placed::new(Box::new(On::new(network, &machine, Some(Bridge::OF))?));
+        network.head.compute_on(machine.candle())?;
+        network.device = Some(placed);
         Ok(())
     }
 

@@ -292,13 +292,12 @@ pub(super) fn gather(rows: &[Piece<'_>], layout: &Layout, arm: &NetworkArm) -> R
     let fields = arm.bindings.fields.iter().enumerate().map(|(index, binding)| {
         let cells = layout.cells(binding.list);
         let kept = layout.items(binding.list);
-        let mut floats = vec![0.0; if has_floats(binding.kind) { cells * binding.kind.floats() } else { 0 }];
         Ok(match binding.kind {
             FieldKind::Sum { .. } | FieldKind::Stacked { .. } => {
-                arm.look_up(index, &mut floats)?;
-                Values::Floats(floats)
+                arm.look_up(index, cells * binding.kind.floats())?
             }
             FieldKind::Numbers { width } => {
+                let mut floats = vec![0.0; cells * width];
                 for cell in kept {
                     let Some(Column::Numbers(column)) = column(rows, binding, cell) else { continue };
                     let own = column.values.get(cell.item * width..(cell.item + 1) * width);
@@ -321,10 +320,6 @@ pub(super) fn gather(rows: &[Piece<'_>], layout: &Layout, arm: &NetworkArm) -> R
     });
     let fields = fields.collect::<Result<_, LearnerError>>()?;
     Ok(Inputs { rows: layout.rows(), fields, lists: layout.items_of() })
-}
-
-fn has_floats(kind: FieldKind) -> bool {
-    !matches!(kind, FieldKind::Category { .. } | FieldKind::Id)
 }
 
 fn column<'a>(rows: &[Piece<'a>], binding: &Binding, cell: &Cell) -> Option<Column<'a>> {

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::batch::Batch;
 use crate::field::Fields;
-use crate::model::network::{HeadOptions, HeadState, Inputs, Network, NetworkHead, Step, Targets};
+use crate::model::network::{HeadOptions, HeadState, Inputs, Network, NetworkHead, Step, Targets, Values};
 use crate::optim::{OptimizerOptions, Vectors};
 use crate::table::{Table, TableOptions};
 use bind::Bindings;
@@ -115,7 +115,7 @@ impl NetworkArm {
     pub(super) fn viewing(&self) -> Self {
         Self {
             options: self.options,
-            head: self.head.clone(),
+            head: self.head.on_cpu(),
             rule: self.rule,
             bindings: self.bindings.clone(),
             tables: self.settled().to_vec(),
@@ -255,23 +255,23 @@ impl NetworkArm {
         Ok(watched)
     }
 
-    /// Adds what the field looks up to `sums`, zeros in its shape.
-    fn look_up(&self, field: usize, sums: &mut [f32]) -> Result<(), LearnerError> {
-        let (Some(uses), Some(binding)) = (self.uses.get(field), self.bindings.fields.get(field)) else {
-            return Ok(());
-        };
+    /// What the field looks up, so many floats: zeros where that is nothing.
+    fn look_up(&self, field: usize, floats: usize) -> Result<Values, LearnerError> {
         #[cfg(feature = "cuda")]
         if let Some(device) = &self.device {
-            return Ok(device.take(field, sums)?);
+            return Ok(device.take(field, floats)?);
         }
-        if let Some((_, table)) = binding.table.and_then(|table| self.tables.get(table)) {
-            uses.gather(table, &self.rule, sums);
+        let mut sums = vec![0.0; floats];
+        let table = self.bindings.fields.get(field).and_then(|binding| binding.table);
+        let table = table.and_then(|table| self.tables.get(table));
+        if let (Some(uses), Some((_, table))) = (self.uses.get(field), table) {
+            uses.gather(table, &self.rule, &mut sums);
         }
-        Ok(())
+        Ok(Values::Floats(sums))
     }
 
     /// Moves the rows that were looked up; returns how many updates f32 could not hold.
-    fn scatter(&mut self, gradients: &[Vec<f32>], rate: f64) -> Result<u64, LearnerError> {
+    fn scatter(&mut self, gradients: &[Values], rate: f64) -> Result<u64, LearnerError> {
         #[cfg(feature = "cuda")]
         if let Some(device) = &self.device {
             return Ok(device.scatter(gradients, rate)?);
@@ -281,7 +281,7 @@ impl NetworkArm {
         for ((uses, binding), gradient) in uses.iter().zip(&bindings.fields).zip(gradients) {
             if let Some((_, table)) = binding.table.and_then(|table| tables.get(table)) {
                 while !table.make_room() {}
-                dropped += uses.scatter(table, rule, (gradient, rate), moved);
+                dropped += uses.scatter(table, rule, (gradient.as_floats(), rate), moved);
             }
         }
         Ok(dropped)

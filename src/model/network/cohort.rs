@@ -6,7 +6,7 @@
 use super::pass::check_rate;
 use super::user::Stack;
 use super::{Field, FieldKind, Initial, NetworkError, Parameter, Pass, UserRepresentation};
-use candle_core::{D, DType, Device, Tensor};
+use candle_core::{D, DType, Tensor};
 use candle_nn::Module;
 use serde::{Deserialize, Serialize};
 
@@ -66,7 +66,7 @@ impl Cohort {
             Addressing::Softmax => Ok(candle_nn::ops::softmax(affinities, D::Minus1)?),
             Addressing::Top1 => {
                 let best = affinities.argmax_keepdim(D::Minus1)?;
-                let all = Tensor::arange(0, self.options.cohorts as u32, &Device::Cpu)?;
+                let all = Tensor::arange(0, self.options.cohorts as u32, affinities.device())?;
                 Ok(all.broadcast_eq(&best)?.to_dtype(DType::F32)?)
             }
         }

@@ -177,8 +177,5 @@ impl ByHand for Dot {
 
 /// The floats of a field; none of one that there is not.
 fn floats(inputs: &Inputs, field: usize) -> &[f32] {
-    match inputs.fields.get(field) {
-        Some(Values::Floats(values)) => values,
-        _ => &[],
-    }
+    inputs.fields.get(field).map_or(&[], Values::as_floats)
 }

@@ -5,6 +5,7 @@
 //! there. The mask belongs to the list, not to the field: all fields of an item are there or none.
 
 use super::NetworkError;
+use candle_core::{DType, Tensor};
 
 /// What a field holds for one record, or for one item of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,20 +137,44 @@ pub(super) fn lists_of(fields: &[Field]) -> Result<Vec<String>, NetworkError> {
 }
 
 /// The values of a field, row-major.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub enum Values {
     /// Of a sum, of stacked rows and of numbers.
     Floats(Vec<f32>),
+    /// Of a sum and of stacked rows: floats that are on candle's device already, in any shape of as many.
+    Tensor(Tensor),
     /// Of a category.
     Categories(Vec<u32>),
     /// Of an id.
     Ids(Vec<i64>),
 }
 
+impl PartialEq for Values {
+    /// A tensor is equal to itself: to compare two it takes their device.
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Floats(own), Self::Floats(other)) => own == other,
+            (Self::Tensor(own), Self::Tensor(other)) => own.id() == other.id(),
+            (Self::Categories(own), Self::Categories(other)) => own == other,
+            (Self::Ids(own), Self::Ids(other)) => own == other,
+            _ => false,
+        }
+    }
+}
+
 impl Values {
+    /// Floats that are here; none of a tensor, of categories and of ids.
+    pub fn as_floats(&self) -> &[f32] {
+        match self {
+            Self::Floats(values) => values,
+            _ => &[],
+        }
+    }
+
     fn len(&self) -> usize {
         match self {
             Self::Floats(values) => values.len(),
+            Self::Tensor(values) => values.elem_count(),
             Self::Categories(values) => values.len(),
             Self::Ids(values) => values.len(),
         }
@@ -158,6 +183,7 @@ impl Values {
     fn name(&self) -> &'static str {
         match self {
             Self::Floats(_) => "floats",
+            Self::Tensor(_) => "a tensor",
             Self::Categories(_) => "categories",
             Self::Ids(_) => "ids",
         }
@@ -219,6 +245,7 @@ impl Inputs {
             (FieldKind::Id, Values::Ids(_)) => {}
             (FieldKind::Category { .. } | FieldKind::Id, _) => return Err(mismatch(field, values)),
             (_, Values::Floats(_)) => {}
+            (kind, Values::Tensor(tensor)) if kind.is_looked_up() && tensor.dtype() == DType::F32 => {}
             _ => return Err(mismatch(field, values)),
         }
         expect_len(format_args!("field {:?}", field.name), expected, values.len())

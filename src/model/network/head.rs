@@ -3,7 +3,7 @@
 use super::field::lists_of;
 use super::parameter::{Dense, all_finite};
 use super::{
-    Field, FieldKind, Inputs, Items, Network, NetworkError, Outputs, ParameterState, Pass, Phase,
+    ByHand, Field, FieldKind, Inputs, Items, Network, NetworkError, Outputs, ParameterState, Pass, Phase,
     RandomMasks, Targets, Values,
 };
 use crate::optim::{OptimizerKind, OptimizerOptions};
@@ -45,9 +45,9 @@ pub struct Backward {
     pub loss: f32,
     /// The outputs before the link, row-major.
     pub outputs: Vec<f32>,
-    /// By field, in the order of [`Network::fields`]: the gradient of its values, in their order; empty where the field
-    /// holds no table rows.
-    pub leaves: Vec<Vec<f32>>,
+    /// By field, in the order of [`Network::fields`]: the gradient of its values, in their order, as floats or as a tensor where
+    /// they are one; no floats where the field holds no table rows.
+    pub leaves: Vec<Values>,
     /// By parameter name, row-major.
     pub parameters: BTreeMap<String, Vec<f32>>,
     /// What the network [watched](Pass::watch), row-major.
@@ -59,7 +59,7 @@ pub struct Backward {
 pub enum Step {
     /// The dense parameters have moved, and the table rows are to move by these gradients of their values: by field, as
     /// [`Backward::leaves`].
-    Taken(Vec<Vec<f32>>),
+    Taken(Vec<Values>),
     /// Something was not finite: nothing has moved, nor may the rows.
     Dropped,
     /// No label: nothing to learn.
@@ -92,7 +92,7 @@ pub struct Learned {
 ///     let learned = head.learn(&inputs, &Targets::of([Some(3.5)]))?;
 ///     let Step::Taken(gradients) = learned.step else { panic!("a step that is not finite") };
 ///     for (row, gradient) in [&mut user, &mut item].into_iter().zip(gradients) {
-///         row.iter_mut().zip(gradient).for_each(|(weight, slope)| *weight -= 0.05 * slope);
+///         row.iter_mut().zip(gradient.as_floats()).for_each(|(weight, slope)| *weight -= 0.05 * slope);
 ///     }
 /// }
 /// assert!((user[0] * item[0] + user[1] * item[1] - 3.5).abs() < 0.01);
@@ -163,12 +163,36 @@ impl<N: Network> NetworkHead<N> {
         self.dropped_steps
     }
 
+    /// Computes on another device of candle's from now on; parameters are moved, averaged and stored here as before. Bits are those of
+    /// the device. A network that is [written out](ByHand) goes on here for values that are here.
+    ///
+    /// # Errors
+    /// The device failed, or lacks something that the network does; all is as it was then.
+    pub fn compute_on(&mut self, device: Device) -> Result<(), NetworkError> {
+        let before = self.dense.place(device);
+        let tried = self.try_out();
+        if tried.is_err() {
+            self.dense.place(before);
+        }
+        tried
+    }
+
+    /// A copy that computes on the processor.
+    pub fn on_cpu(&self) -> Self
+    where
+        N: Clone,
+    {
+        let mut copy = self.clone();
+        copy.dense.place(Device::Cpu);
+        copy
+    }
+
     /// The predictions for `inputs`, in the shape of the outputs, row-major. Changes nothing.
     ///
     /// # Errors
     /// Inputs that are not those of the network.
     pub fn predict(&self, inputs: &Inputs) -> Result<Vec<f32>, NetworkError> {
-        if let Some(by_hand) = self.network.by_hand() {
+        if let Some(by_hand) = self.by_hand(inputs) {
             inputs.check(&self.fields, &self.lists)?;
             return Ok(self.linked(by_hand.outputs(inputs, &self.dense.weights())));
         }
@@ -200,7 +224,7 @@ impl<N: Network> NetworkHead<N> {
         let mut pass = self.pass(inputs, phase)?;
         let outputs = self.forward(inputs, &mut pass)?;
         let labels = targets.masked(outputs.elem_count(), self.output_mask(inputs))?;
-        let slopes = self.slopes(&pass, &outputs, labels)?;
+        let slopes = self.slopes((inputs, &pass), &outputs, labels)?;
         Ok(Backward {
             loss: slopes.loss,
             outputs: outputs.flatten_all()?.to_vec1()?,
@@ -234,7 +258,7 @@ impl<N: Network> NetworkHead<N> {
         targets: &Targets,
         phase: Phase<'_>,
     ) -> Result<Learned, NetworkError> {
-        if self.network.by_hand().is_some() {
+        if self.by_hand(inputs).is_some() {
             return self.learn_by_hand(inputs, targets);
         }
         let mut pass = self.pass(inputs, Phase::Predict)?;
@@ -249,16 +273,22 @@ impl<N: Network> NetworkHead<N> {
             outputs = self.forward(inputs, &mut pass)?;
         }
         let examples = labelled(&labels, inputs.rows);
-        let slopes = self.slopes(&pass, &outputs, labels)?;
+        let slopes = self.slopes((inputs, &pass), &outputs, labels)?;
         drop(pass);
-        Ok(Learned { predictions, loss: slopes.loss, step: self.step(slopes, examples) })
+        Ok(Learned { predictions, loss: slopes.loss, step: self.step(slopes, examples)? })
+    }
+
+    /// The network written out, for values that are here.
+    fn by_hand(&self, inputs: &Inputs) -> Option<&dyn ByHand> {
+        let elsewhere = inputs.fields.iter().any(|values| matches!(values, Values::Tensor(_)));
+        self.network.by_hand().filter(|_| !elsewhere)
     }
 
     /// The same for a network that is written out.
     fn learn_by_hand(&mut self, inputs: &Inputs, targets: &Targets) -> Result<Learned, NetworkError> {
         inputs.check(&self.fields, &self.lists)?;
         let none = Learned { predictions: Vec::new(), loss: 0.0, step: Step::Unlabelled };
-        let Some(by_hand) = self.network.by_hand() else { return Ok(none) };
+        let Some(by_hand) = self.by_hand(inputs) else { return Ok(none) };
         let weights = self.dense.weights();
         let outputs = by_hand.outputs(inputs, &weights);
         let predictions = self.linked(outputs.iter().copied());
@@ -268,19 +298,20 @@ impl<N: Network> NetworkHead<N> {
         }
         let (loss, slopes) = self.network.objective().by_hand(&outputs, &labels);
         let [leaves, parameters] = by_hand.gradients(inputs, &weights, &slopes);
+        let leaves = leaves.into_iter().map(Values::Floats).collect();
         let examples = labelled(&labels, inputs.rows);
-        Ok(Learned { predictions, loss, step: self.step(Slopes { loss, leaves, parameters }, examples) })
+        Ok(Learned { predictions, loss, step: self.step(Slopes { loss, leaves, parameters }, examples)? })
     }
 
     /// Moves the dense parameters, if everything is finite.
-    fn step(&mut self, slopes: Slopes, examples: u64) -> Step {
+    fn step(&mut self, slopes: Slopes, examples: u64) -> Result<Step, NetworkError> {
         let rate = self.optimizer.rate_at(self.examples as f64);
-        if slopes.are_finite() && self.dense.step(&slopes.parameters, rate) {
+        if slopes.are_finite()? && self.dense.step(&slopes.parameters, rate) {
             self.examples += examples;
-            Step::Taken(slopes.leaves)
+            Ok(Step::Taken(slopes.leaves))
         } else {
             self.dropped_steps += 1;
-            Step::Dropped
+            Ok(Step::Dropped)
         }
     }
 
@@ -325,7 +356,8 @@ impl<N: Network> NetworkHead<N> {
 
     fn pass<'a>(&'a self, inputs: &'a Inputs, phase: Phase<'a>) -> Result<Pass<'a>, NetworkError> {
         inputs.check(&self.fields, &self.lists)?;
-        Pass::new((&self.fields, &self.lists), inputs, self.dense.tensors()?, phase)
+        let dense = (self.dense.device(), self.dense.tensors()?);
+        Pass::new((&self.fields, &self.lists), inputs, dense, phase)
     }
 
     /// The outputs, in the declared shape.
@@ -360,18 +392,24 @@ impl<N: Network> NetworkHead<N> {
     }
 
     /// The loss of `labels`, of which what plays no part has been masked, and its gradients.
-    fn slopes(&self, pass: &Pass<'_>, outputs: &Tensor, labels: Targets) -> Result<Slopes, NetworkError> {
+    fn slopes(
+        &self,
+        (inputs, pass): (&Inputs, &Pass<'_>),
+        outputs: &Tensor,
+        labels: Targets,
+    ) -> Result<Slopes, NetworkError> {
         let Targets { values, weights } = labels;
-        let tensor = |values: Vec<f32>| Tensor::from_vec(values, outputs.dims(), &Device::Cpu);
+        let tensor = |values: Vec<f32>| Tensor::from_vec(values, outputs.dims(), self.dense.device());
         let loss = self.network.loss(outputs, &tensor(values)?, &tensor(weights)?)?;
         let store = loss.backward()?;
-        let leaf = |field: &Field| match pass.leaf(&field.name) {
-            Some(leaf) => leaf.gradient(&store),
-            None => Ok(Vec::new()),
+        let leaf = |(field, values): (&Field, &Values)| match (pass.leaf(&field.name), values) {
+            (Some(leaf), Values::Tensor(_)) => Ok(Values::Tensor(leaf.gradient_there(&store)?)),
+            (Some(leaf), _) => Ok(Values::Floats(leaf.gradient(&store)?)),
+            (None, _) => Ok(Values::Floats(Vec::new())),
         };
         Ok(Slopes {
             loss: loss.to_scalar()?,
-            leaves: self.fields.iter().map(leaf).collect::<Result<_, _>>()?,
+            leaves: self.fields.iter().zip(&inputs.fields).map(leaf).collect::<Result<_, NetworkError>>()?,
             parameters: self.dense.gradients(&store)?,
         })
     }
@@ -412,14 +450,25 @@ fn watched(pass: &Pass<'_>) -> Result<BTreeMap<String, Vec<f32>>, NetworkError> 
 /// A loss and its gradients, as they come.
 struct Slopes {
     loss: f32,
-    leaves: Vec<Vec<f32>>,
+    leaves: Vec<Values>,
     parameters: Vec<Vec<f32>>,
 }
 
 impl Slopes {
-    fn are_finite(&self) -> bool {
-        let mut all = self.leaves.iter().chain(&self.parameters);
-        self.loss.is_finite() && all.all(|slopes| all_finite(slopes))
+    fn are_finite(&self) -> Result<bool, NetworkError> {
+        let leaves = self.leaves.iter().map(Values::as_floats);
+        let mut here = leaves.chain(self.parameters.iter().map(Vec::as_slice));
+        Ok(self.loss.is_finite() && here.all(all_finite) && self.are_finite_there()?)
+    }
+
+    /// The same of gradients that are tensors, by one number for all: 0 times anything is 0, but for what is not finite.
+    fn are_finite_there(&self) -> Result<bool, NetworkError> {
+        let zeros = self.leaves.iter().filter_map(|leaf| match leaf {
+            Values::Tensor(slopes) => Some((slopes * 0.0).and_then(|zeros| zeros.sum_all())),
+            _ => None,
+        });
+        let zeros = zeros.collect::<Result<Vec<Tensor>, _>>()?;
+        Ok(zeros.is_empty() || Tensor::stack(&zeros, 0)?.sum_all()?.to_scalar::<f32>()? == 0.0)
     }
 }
 

@@ -37,6 +37,22 @@ impl Leaf {
         Ok(Self(Var::from_vec(values, shape, &Device::Cpu)?))
     }
 
+    /// The same on a device of candle's.
+    ///
+    /// # Errors
+    /// Those of [`Leaf::new`]; the device failed.
+    pub fn on(device: &Device, values: &[f32], shape: &[usize]) -> Result<Self, NetworkError> {
+        Ok(Self(Var::from_slice(values, shape, device)?))
+    }
+
+    /// A leaf of `shape` with the values of a tensor, where that is.
+    ///
+    /// # Errors
+    /// Values of another number than the shape has; the device failed.
+    pub fn of(values: &Tensor, shape: &[usize]) -> Result<Self, NetworkError> {
+        Ok(Self(Var::from_tensor(&values.reshape(shape)?)?))
+    }
+
     /// The tensor, for a network.
     pub fn tensor(&self) -> &Tensor {
         &self.0
@@ -51,6 +67,17 @@ impl Leaf {
         match gradients.get(&self.0) {
             None => Ok(vec![0.0; self.0.elem_count()]),
             Some(gradient) => Ok(gradient.flatten_all()?.to_vec1()?),
+        }
+    }
+
+    /// The same where the leaf is, without its shape.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn gradient_there(&self, gradients: &GradStore) -> Result<Tensor, NetworkError> {
+        match gradients.get(&self.0) {
+            None => Ok(self.0.zeros_like()?.flatten_all()?),
+            Some(gradient) => Ok(gradient.flatten_all()?),
         }
     }
 }

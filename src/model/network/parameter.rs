@@ -91,6 +91,8 @@ pub(super) struct Dense {
     declared: Vec<Parameter>,
     /// Each parameter's state, `[floats a weight, elements]`.
     states: Vec<Vec<f32>>,
+    /// Where the tensors are; states stay here.
+    device: Device,
     /// Made when they are first asked for.
     tensors: OnceLock<BTreeMap<String, Var>>,
 }
@@ -98,11 +100,12 @@ pub(super) struct Dense {
 impl Clone for Dense {
     /// The tensors, whose memory would be shared, are made anew.
     fn clone(&self) -> Self {
-        let Self { optimizer, declared, states, .. } = self;
+        let Self { optimizer, declared, states, device, .. } = self;
         Self {
             optimizer: *optimizer,
             declared: declared.clone(),
             states: states.clone(),
+            device: device.clone(),
             tensors: OnceLock::new(),
         }
     }
@@ -127,7 +130,19 @@ impl Dense {
         }
         let optimizer = Vectors::new(options);
         let states = declared.iter().map(|parameter| optimizer.initial(&parameter.values(seed))).collect();
-        Ok(Self { optimizer, states, declared, tensors: OnceLock::new() })
+        let device = Device::Cpu;
+        Ok(Self { optimizer, states, declared, device, tensors: OnceLock::new() })
+    }
+
+    /// Where the tensors are.
+    pub(super) fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Makes them on another device from now on; returns the one before.
+    pub(super) fn place(&mut self, device: Device) -> Device {
+        self.tensors = OnceLock::new();
+        std::mem::replace(&mut self.device, device)
     }
 
     /// The parameters by name, for a graph.
@@ -243,7 +258,7 @@ impl Dense {
     fn tensors_of(&self, states: &[Vec<f32>]) -> Result<BTreeMap<String, Var>, NetworkError> {
         let tensor = |(parameter, state): (&Parameter, &Vec<f32>)| {
             let weights = self.optimizer.weights(state);
-            let weights = Tensor::from_vec(weights, parameter.shape.as_slice(), &Device::Cpu)?;
+            let weights = Tensor::from_vec(weights, parameter.shape.as_slice(), &self.device)?;
             Ok((parameter.name.clone(), Var::from_tensor(&weights)?))
         };
         self.declared.iter().zip(states).map(tensor).collect()

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 #[derive(Debug)]
 pub struct Pass<'a> {
     rows: usize,
+    device: &'a Device,
     fields: BTreeMap<&'a str, Entry<'a>>,
     masks: BTreeMap<&'a str, Tensor>,
     parameters: &'a BTreeMap<String, Var>,
@@ -39,20 +40,21 @@ impl<'a> Pass<'a> {
     pub(super) fn new(
         (fields, lists): (&'a [Field], &'a [String]),
         inputs: &'a Inputs,
-        parameters: &'a BTreeMap<String, Var>,
+        (device, parameters): (&'a Device, &'a BTreeMap<String, Var>),
         phase: Phase<'a>,
     ) -> Result<Self, NetworkError> {
         let entry = |(field, values): (&'a Field, &'a Values)| {
             let shape = field.shape(inputs.rows, inputs.items(lists, field));
-            let content = Content::new(field.kind, values, &shape)?;
+            let content = Content::new(field.kind, values, (&shape, device))?;
             Ok((field.name.as_str(), Entry { field, shape, content }))
         };
         let mask = |(list, items): (&'a String, &super::Items)| {
             let mask: Vec<f32> = items.mask.iter().map(|there| f32::from(*there)).collect();
-            Ok((list.as_str(), Tensor::from_vec(mask, (inputs.rows, items.count), &Device::Cpu)?))
+            Ok((list.as_str(), Tensor::from_vec(mask, (inputs.rows, items.count), device)?))
         };
         Ok(Self {
             rows: inputs.rows,
+            device,
             fields: fields.iter().zip(&inputs.fields).map(entry).collect::<Result<_, NetworkError>>()?,
             masks: lists.iter().zip(&inputs.lists).map(mask).collect::<Result<_, NetworkError>>()?,
             parameters,
@@ -65,6 +67,11 @@ impl<'a> Pass<'a> {
     /// Records in the batch.
     pub fn rows(&self) -> usize {
         self.rows
+    }
+
+    /// Where its tensors are: for what a network makes itself.
+    pub fn device(&self) -> &Device {
+        self.device
     }
 
     /// The floats of a field, `[rows, …]` or `[rows, items, …]` with its kind's shape behind.
@@ -147,7 +154,7 @@ impl<'a> Pass<'a> {
         expect_len(format_args!("dropout mask of {layer:?}"), units.elem_count(), keep.len())?;
         let scale = (1.0 / (1.0 - rate)) as f32;
         let scales: Vec<f32> = keep.iter().map(|keep| if *keep { scale } else { 0.0 }).collect();
-        Ok(units.mul(&Tensor::from_vec(scales, units.dims(), &Device::Cpu)?)?)
+        Ok(units.mul(&Tensor::from_vec(scales, units.dims(), self.device)?)?)
     }
 
     /// Keeps a tensor for whoever looks into the network, under `name`.
@@ -180,11 +187,16 @@ impl<'a> Pass<'a> {
 }
 
 impl<'a> Content<'a> {
-    fn new(kind: FieldKind, values: &'a Values, shape: &[usize]) -> Result<Self, NetworkError> {
+    fn new(
+        kind: FieldKind,
+        values: &'a Values,
+        (shape, device): (&[usize], &Device),
+    ) -> Result<Self, NetworkError> {
         Ok(match values {
-            Values::Floats(floats) if kind.is_looked_up() => Self::Leaf(Leaf::new(floats.clone(), shape)?),
-            Values::Floats(floats) => Self::Tensor(Tensor::from_slice(floats, shape, &Device::Cpu)?),
-            Values::Categories(found) => Self::Tensor(Tensor::from_slice(found, shape, &Device::Cpu)?),
+            Values::Floats(floats) if kind.is_looked_up() => Self::Leaf(Leaf::on(device, floats, shape)?),
+            Values::Floats(floats) => Self::Tensor(Tensor::from_slice(floats, shape, device)?),
+            Values::Tensor(tensor) => Self::Leaf(Leaf::of(tensor, shape)?),
+            Values::Categories(found) => Self::Tensor(Tensor::from_slice(found, shape, device)?),
             Values::Ids(ids) => Self::Ids(ids),
         })
     }

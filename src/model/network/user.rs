@@ -1,7 +1,7 @@
 //! Who a user is: the representations that a [`MultiTaskEstimator`](super::MultiTaskEstimator) can be composed with.
 
 use super::{DenseHash, Field, FieldKind, NetworkError, Parameter, Pass};
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use candle_nn::Module;
 use std::fmt;
 
@@ -75,7 +75,7 @@ impl UserRepresentation for Dhe {
     fn forward(&self, pass: &mut Pass<'_>) -> Result<Tensor, NetworkError> {
         let (ids, _) = pass.ids("user_id")?;
         let encoded: Vec<f32> = ids.iter().flat_map(|&id| self.encoding.encode(id)).collect();
-        let encoded = Tensor::from_vec(encoded, (ids.len(), self.encoding.count()), &Device::Cpu)?;
+        let encoded = Tensor::from_vec(encoded, (ids.len(), self.encoding.count()), pass.device())?;
         pass.watch("user_encoding", &encoded);
         self.stack.forward(pass, &encoded)
     }
