@@ -6,6 +6,10 @@
 #                               the bench as Markdown in DIR/RESULTS.md; beside torch where python3 has torch and numpy
 #   benches/cuda.sh run         both here
 #
+#   benches/cuda.sh pack-candle DIR, run-candle    the same with candle-cuda: networks compute there too. NVIDIA's libraries come along (1 GB);
+#                               DIR/lib may be left out where the other machine has them, as torch for CUDA 13 brings them. The driver
+#                               must be of CUDA 13. CUDA_COMPUTE_CAP: the device's, 80 by default, which later ones take too
+#
 # The programs are linked with the C library of the machine that packs: that of the other must be as new. FLEXIHASH_CUDA_DEVICE is the
 # device's number, 0 by default.
 set -eu
@@ -16,12 +20,13 @@ stop() {
     exit 1
 }
 
+features=cuda,network,pipeline
 # built KIND NAME ARGUMENTS…: builds and prints the program of the test or bench NAME.
 built() {
     kind=$1
     name=$2
     shift 2
-    cargo "$@" --locked --no-default-features --features cuda,network,pipeline "--$kind" "$name" --no-run --message-format=json |
+    cargo "$@" --locked --no-default-features --features "$features" "--$kind" "$name" --no-run --message-format=json |
         python3 -c '
 import json, sys
 found = [message["executable"] for message in map(json.loads, sys.stdin)
@@ -32,10 +37,26 @@ print(found[-1])' "$name"
 pack() {
     folder=$1
     libraries=$(fixtures/cuda/nvrtc.sh)
+    pack_with "$libraries"/libnvrtc*.so*
+}
+
+pack_candle() {
+    folder=$1
+    settings=$(fixtures/cuda/toolkit.sh libraries)
+    eval "$settings"
+    export CUDA_COMPUTE_CAP="${CUDA_COMPUTE_CAP:-80}" CUDAFORGE_THREADS="${CUDAFORGE_THREADS:-$(nproc)}"
+    features=$features,candle-cuda
+    libraries=$CUDA_HOME/lib
+    pack_with "$libraries"/libcublas.so.* "$libraries"/libcublasLt.so.* "$libraries"/libcurand.so.* "$libraries"/libcudart.so.* \
+        "$libraries"/libnvrtc.so.* "$libraries"/libnvrtc-builtins.so.*
+}
+
+# pack_with LIBRARY…
+pack_with() {
     suite=$(built test cuda_device test)
     bench=$(built bench cuda bench)
     mkdir -p "$folder/lib"
-    cp "$libraries"/libnvrtc*.so* "$folder/lib/"
+    cp "$@" "$folder/lib/"
     cp "$suite" "$folder/suite"
     cp "$bench" "$folder/bench"
     cp benches/cuda/torch_bag.py "$folder/"
@@ -64,11 +85,12 @@ RUN
 
 case "${1:-}" in
 pack) [ $# = 2 ] || stop "pack DIR"; pack "$2" ;;
-run)
+pack-candle) [ $# = 2 ] || stop "pack-candle DIR"; pack_candle "$2" ;;
+run | run-candle)
     folder=target/cuda-bench
-    pack "$folder"
+    if [ "$1" = run ]; then pack "$folder"; else pack_candle "$folder"; fi
     shift
     "$folder/run.sh" "$@"
     ;;
-*) stop "expected: pack DIR, or run" ;;
+*) stop "expected: pack DIR, pack-candle DIR, run, or run-candle" ;;
 esac

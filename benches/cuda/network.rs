@@ -1,4 +1,5 @@
-//! A whole stream by a network that learns online, its rows on the CPU and on the device: read, hashed, predicted, learned.
+//! A whole stream by a network that learns online, on the CPU, with its rows on the device, and wholly there: read, hashed,
+//! predicted, learned.
 
 use super::data::{Keys, words};
 use flexihash::config::ModelFlags;
@@ -18,25 +19,64 @@ const RECORDS: usize = 1 << 15;
 const FEATURES: usize = 32;
 const BUCKETS: u32 = 1 << 20;
 
+/// What is learned by, and where.
+#[derive(Clone, Copy)]
+enum System {
+    /// Two sums and their product.
+    Dot,
+    /// A sum, then layers of 256 and 128 units.
+    Mlp,
+}
+
+#[derive(Clone, Copy)]
+enum Place<'d> {
+    Cpu,
+    Rows(&'d Arc<Device>),
+    #[cfg(feature = "candle-cuda")]
+    All(&'d Arc<Device>),
+}
+
 pub(super) fn all(device: &Arc<Device>) -> Result<(), String> {
     println!(
-        "\nA whole stream by a network (`dot`, AdaGrad) on two threads, from JSON lines: {FEATURES} features a record, Zipf, in two sums."
+        "\nA whole stream by a network on two threads, from JSON lines, AdaGrad: {FEATURES} features a record, Zipf. `dot`: two sums and their"
     );
     println!(
-        "Its rows on the CPU, then on the device; thousand records a second. From where on the last column is above 1 a GPU pays.\n"
+        "product; `mlp`: a sum, then 256 and 128 units. On the CPU; with rows on the device; all there (candle-cuda). Thousand records a second."
     );
-    println!("| dim | records a batch | CPU | device | device / CPU |");
-    println!("|---|---|---|---|---|");
+    println!("From where on one of the last columns is above 1 a GPU pays.\n");
+    println!(
+        "| network | dim | records a batch | CPU | rows there | all there | rows there / CPU | all there / CPU |"
+    );
+    println!("|---|---|---|---|---|---|---|---|");
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
     let path = folder.path().join("stream");
     std::fs::write(&path, stream(RECORDS)).map_err(|error| error.to_string())?;
-    for dim in [8, 32, 64, 128, 256, 512] {
-        for batch in [16, 128, 1024, 8192] {
-            let (cpu, there) = (speed(&path, None, dim, batch)?, speed(&path, Some(device), dim, batch)?);
-            println!("| {dim} | {batch} | {cpu:.1} | {there:.1} | {:.2} |", there / cpu);
+    for (name, system) in [("dot", System::Dot), ("mlp", System::Mlp)] {
+        for dim in [8, 32, 64, 128, 256, 512] {
+            for batch in [16, 128, 1024, 8192] {
+                let speed = |place| speed(&path, place, system, (dim, batch));
+                let (cpu, rows) = (speed(Place::Cpu)?, speed(Place::Rows(device))?);
+                let all = all_there(device).map(speed).transpose()?;
+                let cell = |all: Option<f64>| all.map_or("–".to_owned(), |all| format!("{all:.2}"));
+                let (ratio, all) = (cell(all.map(|all| all / cpu)), cell(all));
+                println!(
+                    "| {name} | {dim} | {batch} | {cpu:.2} | {rows:.2} | {all} | {:.2} | {ratio} |",
+                    rows / cpu
+                );
+            }
         }
     }
     Ok(())
+}
+
+#[cfg(feature = "candle-cuda")]
+fn all_there(device: &Arc<Device>) -> Option<Place<'_>> {
+    Some(Place::All(device))
+}
+
+#[cfg(not(feature = "candle-cuda"))]
+fn all_there(_: &Arc<Device>) -> Option<Place<'_>> {
+    None
 }
 
 /// That the stream is one, and is learned.
@@ -44,7 +84,9 @@ pub(super) fn check() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("stream");
     std::fs::write(&path, stream(200)).unwrap();
-    assert!(speed(&path, None, 8, 16).unwrap() > 0.0);
+    for system in [System::Dot, System::Mlp] {
+        assert!(speed(&path, Place::Cpu, system, (8, 16)).unwrap() > 0.0);
+    }
 }
 
 fn stream(records: usize) -> String {
@@ -65,19 +107,30 @@ fn stream(records: usize) -> String {
 }
 
 /// Thousand records a second.
-fn speed(path: &Path, device: Option<&Arc<Device>>, dim: usize, batch: usize) -> Result<f64, String> {
+fn speed(path: &Path, place: Place<'_>, system: System, (dim, batch): (usize, usize)) -> Result<f64, String> {
     let field =
         |name: &str, path: &str| json!({"name": name, "kind": "sum", "path": path, "buckets": BUCKETS});
+    let (network, fields) = match system {
+        System::Dot => {
+            (json!({"kind": "dot", "dim": dim}), json!([field("user_id", "user"), field("item_id", "item")]))
+        }
+        System::Mlp => (
+            json!({"kind": "mlp", "dim": dim, "hidden": [256, 128], "objective": {"loss": "squared"}}),
+            json!([field("features", "")]),
+        ),
+    };
     let flags = json!({
-        "optimizer": "adagrad", "learning-rate": 0.01, "batch": batch,
-        "network": {"kind": "dot", "dim": dim},
-        "fields": [field("user_id", "user"), field("item_id", "item")],
+        "optimizer": "adagrad", "learning-rate": 0.01, "batch": batch, "network": network, "fields": fields,
     });
     let flags: ModelFlags = serde_json::from_value(flags).map_err(|error| error.to_string())?;
     let mut model = Model::new(&flags, &HashKey::default()).map_err(|error| error.to_string())?;
-    if let Some(device) = device {
-        model.move_to_device(Arc::clone(device)).map_err(|error| error.to_string())?;
-    }
+    let moved = match place {
+        Place::Cpu => Ok(()),
+        Place::Rows(device) => model.move_to_device(Arc::clone(device)),
+        #[cfg(feature = "candle-cuda")]
+        Place::All(device) => model.move_network_to_device(Arc::clone(device)),
+    };
+    moved.map_err(|error| error.to_string())?;
     let source = LinesSource::open(&[path.to_owned()], LinesOptions::default());
     let source = Box::new(source.map_err(|error| error.to_string())?);
     let engine = Engine::new(model, EngineOptions::default(), Outputs::default(), None);

@@ -17,9 +17,9 @@
 //! estimator ([`MultiTaskEstimator`]) with a choice of user representations ([`UserRepresentation`]), and layers behind a hash
 //! embedding ([`Mlp`]); [`System`] names them in a config file. A new one is a new implementation of [`Network`], here or elsewhere. Parameters have the names that the references give them.
 //!
-//! *Numbers.* Everything is f32 on the CPU. Unlike the heads beside it, a network's bits are those of candle's matrix products
-//! and of the system's exp and ln: the same from run to run and across [`NetworkHead::restore`] on one kind of processor, not on
-//! all. A step that f32 cannot hold is dropped whole and counted, so no finite input ever stores a parameter that is not finite.
+//! *Numbers.* Everything is f32, on the CPU unless [`NetworkHead::compute_on`] says where. Unlike the heads beside it, a network's bits
+//! are those of candle's matrix products and of the system's exp and ln: the same from run to run and across [`NetworkHead::restore`]
+//! on one kind of processor, not on all. A step that f32 cannot hold is dropped whole and counted, so no finite input ever stores a parameter that is not finite.
 //!
 //! *Speed.* A pass costs some microseconds an operation whatever the batch, so batches pay (`benches/network.rs`); a network that is
 //! no more than a few products can be [written out](ByHand). Call [`prefer_one_thread`] first thing: where `RAYON_NUM_THREADS` is
