@@ -4,7 +4,16 @@
 //! recommender that learns every rating at once has nothing else to do. Such a network gives its outputs and gradients itself;
 //! candle's stay the reference, and tests hold the two together.
 
-use super::{Inputs, Objective, OutputLoss, Reduction, Targets};
+use super::{Inputs, Objective, OutputLoss, Reduction, Targets, Values};
+
+/// What a network written out learns by.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gradients {
+    /// By field, of its values; no floats for fields that hold no table rows.
+    pub leaves: Vec<Values>,
+    /// By parameter, row-major.
+    pub parameters: Vec<Vec<f32>>,
+}
 
 /// Outputs and gradients without a graph.
 pub trait ByHand {
@@ -12,8 +21,8 @@ pub trait ByHand {
     /// in the order of [`Network::parameters`](super::Network::parameters). `inputs` have been checked.
     fn outputs(&self, inputs: &Inputs, parameters: &[Vec<f32>]) -> Vec<f32>;
 
-    /// The gradients of Σ slope · output, by field and by parameter in their orders; empty for fields that hold no table rows.
-    fn gradients(&self, inputs: &Inputs, parameters: &[Vec<f32>], slopes: &[f32]) -> [Vec<Vec<f32>>; 2];
+    /// The gradients of Σ slope · output, by field and by parameter in their orders.
+    fn gradients(&self, inputs: &Inputs, parameters: &[Vec<f32>], slopes: &[f32]) -> Gradients;
 }
 
 impl Objective {

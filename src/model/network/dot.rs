@@ -1,8 +1,8 @@
 //! Recommenders: how well a user and an item go together, by the dot product of their embeddings.
 
 use super::{
-    ByHand, Field, FieldKind, Initial, Inputs, Network, NetworkError, Objective, OutputLoss, Outputs,
-    Parameter, Pass, Reduction, Retrieval, Values,
+    ByHand, Field, FieldKind, Gradients, Initial, Inputs, Network, NetworkError, Objective, OutputLoss,
+    Outputs, Parameter, Pass, Reduction, Retrieval, Values,
 };
 use candle_core::{D, Tensor};
 use serde::{Deserialize, Serialize};
@@ -157,21 +157,23 @@ impl ByHand for Dot {
         user.chunks_exact(dim).zip(item.chunks_exact(dim)).enumerate().map(score).collect()
     }
 
-    fn gradients(&self, inputs: &Inputs, _: &[Vec<f32>], slopes: &[f32]) -> [Vec<Vec<f32>>; 2] {
+    fn gradients(&self, inputs: &Inputs, _: &[Vec<f32>], slopes: &[f32]) -> Gradients {
         let (share, dim) = (self.share(), self.options.dim);
         let [user, item] = [0, 1].map(|field| floats(inputs, field));
         let of = |other: &[f32]| {
             let rows = other.chunks_exact(dim).zip(slopes);
-            rows.flat_map(|(other, slope)| other.iter().map(move |other| slope * (share * other) * share))
-                .collect()
+            let slopes = rows
+                .flat_map(|(other, slope)| other.iter().map(move |other| slope * (share * other) * share));
+            Values::Floats(slopes.collect())
         };
-        let mut leaves: Vec<Vec<f32>> = vec![of(item), of(user)];
         if !self.options.biases {
-            return [leaves, Vec::new()];
+            return Gradients { leaves: vec![of(item), of(user)], parameters: Vec::new() };
         }
-        let biases: Vec<f32> = slopes.iter().map(|slope| slope * share).collect();
-        leaves.extend([biases.clone(), biases]);
-        [leaves, vec![vec![slopes.iter().sum()]]]
+        let biases = || Values::Floats(slopes.iter().map(|slope| slope * share).collect());
+        Gradients {
+            leaves: vec![of(item), of(user), biases(), biases()],
+            parameters: vec![vec![slopes.iter().sum()]],
+        }
     }
 }
 

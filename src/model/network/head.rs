@@ -3,8 +3,8 @@
 use super::field::lists_of;
 use super::parameter::{Dense, all_finite};
 use super::{
-    ByHand, Field, FieldKind, Inputs, Items, Network, NetworkError, Outputs, ParameterState, Pass, Phase,
-    RandomMasks, Targets, Values,
+    ByHand, Field, FieldKind, Gradients, Inputs, Items, Network, NetworkError, Outputs, ParameterState, Pass,
+    Phase, RandomMasks, Targets, Values,
 };
 use crate::optim::{OptimizerKind, OptimizerOptions};
 use candle_core::{DType, Device, Tensor};
@@ -297,8 +297,7 @@ impl<N: Network> NetworkHead<N> {
             return Ok(Learned { predictions, ..none });
         }
         let (loss, slopes) = self.network.objective().by_hand(&outputs, &labels);
-        let [leaves, parameters] = by_hand.gradients(inputs, &weights, &slopes);
-        let leaves = leaves.into_iter().map(Values::Floats).collect();
+        let Gradients { leaves, parameters } = by_hand.gradients(inputs, &weights, &slopes);
         let examples = labelled(&labels, inputs.rows);
         Ok(Learned { predictions, loss, step: self.step(Slopes { loss, leaves, parameters }, examples)? })
     }

@@ -46,7 +46,7 @@ mod system;
 mod user;
 
 pub use blocks::{CandidateReduce, HistoryReduce, ItemTensors, UserReduce};
-pub use by_hand::ByHand;
+pub use by_hand::{ByHand, Gradients};
 pub use cohort::{Addressing, Cohort, CohortOptions, Mixture};
 pub use dense_hash::DenseHash;
 pub use dot::{Dot, DotOptions, Pooling};
