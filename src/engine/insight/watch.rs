@@ -22,7 +22,9 @@ use std::sync::Arc;
 
 /// One record in so many tells all its features up to a record of its source: a short stream is seen whole, and from one that
 /// goes on ever less of it says nothing new; behind 2¹⁸ records 4,576 have told.
-const SAMPLE: [(u64, u64); 5] = [(FIRST, 1), (1 << 16, 32), (1 << 18, 128), (1 << 20, 512), (u64::MAX, 1024)];
+const SAMPLE: [(u64, u64); 4] = [(FIRST, 1), (1 << 16, 32), (1 << 18, 128), (1 << 20, 512)];
+/// The same from there on.
+const REST: u64 = 1024;
 /// The first records of a source, all of which are looked at in every way.
 const FIRST: u64 = 1024;
 /// Features in a report.
@@ -39,7 +41,7 @@ pub(in crate::engine) struct Eye {
 impl Eye {
     /// For how many records one stands that begins behind `lines` others of its source; none if it is not of the sample.
     pub(in crate::engine) fn weight(&self, lines: u64) -> Option<u32> {
-        let (_, every) = share(lines);
+        let (_, every) = stretch(lines);
         (next_sampled(lines, every) == lines).then_some(every as u32)
     }
 
@@ -50,14 +52,14 @@ impl Eye {
 
     /// Those from `lines` on that follow each other and of which neither is looked at.
     pub(in crate::engine) fn skipped(&self, lines: u64) -> Range<u64> {
-        let (up_to, every) = share(lines);
+        let (up_to, every) = stretch(lines);
         lines..next_sampled(lines, every).min(next_sampled(lines, schema::EVERY)).min(up_to)
     }
 }
 
-/// Of the record behind `lines` others: up to which one so many are taken.
-fn share(lines: u64) -> (u64, u64) {
-    SAMPLE.into_iter().find(|(up_to, _)| lines < *up_to).unwrap_or((u64::MAX, 1024))
+/// Up to where, and one record in how many, the sample is taken as behind `lines` records.
+fn stretch(lines: u64) -> (u64, u64) {
+    SAMPLE.into_iter().find(|(up_to, _)| lines < *up_to).unwrap_or((u64::MAX, REST))
 }
 
 /// What was seen of the records of a batch.
