@@ -4,16 +4,7 @@
 //! recommender that learns every rating at once has nothing else to do. Such a network gives its outputs and gradients itself;
 //! candle's stay the reference, and tests hold the two together.
 
-use super::{Inputs, Objective, OutputLoss, Reduction, Targets, Values};
-
-/// What a network written out learns by.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Gradients {
-    /// By field, of its values; no floats for fields that hold no table rows.
-    pub leaves: Vec<Values>,
-    /// By parameter, row-major.
-    pub parameters: Vec<Vec<f32>>,
-}
+use super::{Gradients, Inputs, Objective, OutputLoss, Reduction, Targets};
 
 /// Outputs and gradients without a graph.
 pub trait ByHand {

@@ -1,7 +1,7 @@
 //! A network with its parameters: it predicts, then learns, and its state can be stored exactly.
 
 use super::field::lists_of;
-use super::parameter::{Dense, all_finite};
+use super::parameter::Dense;
 use super::{
     ByHand, Field, FieldKind, Gradients, Inputs, Items, Network, NetworkError, Outputs, ParameterState, Pass,
     Phase, RandomMasks, Targets, Values,
@@ -224,12 +224,12 @@ impl<N: Network> NetworkHead<N> {
         let mut pass = self.pass(inputs, phase)?;
         let outputs = self.forward(inputs, &mut pass)?;
         let labels = targets.masked(outputs.elem_count(), self.output_mask(inputs))?;
-        let slopes = self.slopes((inputs, &pass), &outputs, labels)?;
+        let (loss, Gradients { leaves, parameters }) = self.slopes((inputs, &pass), &outputs, labels)?;
         Ok(Backward {
-            loss: slopes.loss,
+            loss,
             outputs: outputs.flatten_all()?.to_vec1()?,
-            leaves: slopes.leaves,
-            parameters: self.dense.named(slopes.parameters),
+            leaves,
+            parameters: self.dense.named(parameters),
             watched: watched(&pass)?,
         })
     }
@@ -273,9 +273,9 @@ impl<N: Network> NetworkHead<N> {
             outputs = self.forward(inputs, &mut pass)?;
         }
         let examples = labelled(&labels, inputs.rows);
-        let slopes = self.slopes((inputs, &pass), &outputs, labels)?;
+        let (loss, gradients) = self.slopes((inputs, &pass), &outputs, labels)?;
         drop(pass);
-        Ok(Learned { predictions, loss: slopes.loss, step: self.step(slopes, examples)? })
+        Ok(Learned { predictions, loss, step: self.step(loss, gradients, examples)? })
     }
 
     /// The network written out, for values that are here.
@@ -297,17 +297,18 @@ impl<N: Network> NetworkHead<N> {
             return Ok(Learned { predictions, ..none });
         }
         let (loss, slopes) = self.network.objective().by_hand(&outputs, &labels);
-        let Gradients { leaves, parameters } = by_hand.gradients(inputs, &weights, &slopes);
+        let gradients = by_hand.gradients(inputs, &weights, &slopes);
         let examples = labelled(&labels, inputs.rows);
-        Ok(Learned { predictions, loss, step: self.step(Slopes { loss, leaves, parameters }, examples)? })
+        Ok(Learned { predictions, loss, step: self.step(loss, gradients, examples)? })
     }
 
     /// Moves the dense parameters, if everything is finite.
-    fn step(&mut self, slopes: Slopes, examples: u64) -> Result<Step, NetworkError> {
+    fn step(&mut self, loss: f32, gradients: Gradients, examples: u64) -> Result<Step, NetworkError> {
         let rate = self.optimizer.rate_at(self.examples as f64);
-        if slopes.are_finite()? && self.dense.step(&slopes.parameters, rate) {
+        let finite = loss.is_finite() && gradients.are_finite()?;
+        if finite && self.dense.step(&gradients.parameters, rate) {
             self.examples += examples;
-            Ok(Step::Taken(slopes.leaves))
+            Ok(Step::Taken(gradients.leaves))
         } else {
             self.dropped_steps += 1;
             Ok(Step::Dropped)
@@ -396,7 +397,7 @@ impl<N: Network> NetworkHead<N> {
         (inputs, pass): (&Inputs, &Pass<'_>),
         outputs: &Tensor,
         labels: Targets,
-    ) -> Result<Slopes, NetworkError> {
+    ) -> Result<(f32, Gradients), NetworkError> {
         let Targets { values, weights } = labels;
         let tensor = |values: Vec<f32>| Tensor::from_vec(values, outputs.dims(), self.dense.device());
         let loss = self.network.loss(outputs, &tensor(values)?, &tensor(weights)?)?;
@@ -406,11 +407,9 @@ impl<N: Network> NetworkHead<N> {
             (Some(leaf), _) => Ok(Values::Floats(leaf.gradient(&store)?)),
             (None, _) => Ok(Values::Floats(Vec::new())),
         };
-        Ok(Slopes {
-            loss: loss.to_scalar()?,
-            leaves: self.fields.iter().zip(&inputs.fields).map(leaf).collect::<Result<_, NetworkError>>()?,
-            parameters: self.dense.gradients(&store)?,
-        })
+        let leaves = self.fields.iter().zip(&inputs.fields).map(leaf).collect::<Result<_, NetworkError>>()?;
+        let parameters = self.dense.gradients(&store)?;
+        Ok((loss.to_scalar()?, Gradients { leaves, parameters }))
     }
 
     /// One batch of zeros, to see whether the network fits together.
@@ -444,31 +443,6 @@ fn watched(pass: &Pass<'_>) -> Result<BTreeMap<String, Vec<f32>>, NetworkError> 
         Ok((name.clone(), tensor.flatten_all()?.to_dtype(DType::F32)?.to_vec1()?))
     };
     pass.watched().iter().map(flat).collect()
-}
-
-/// A loss and its gradients, as they come.
-struct Slopes {
-    loss: f32,
-    leaves: Vec<Values>,
-    parameters: Vec<Vec<f32>>,
-}
-
-impl Slopes {
-    fn are_finite(&self) -> Result<bool, NetworkError> {
-        let leaves = self.leaves.iter().map(Values::as_floats);
-        let mut here = leaves.chain(self.parameters.iter().map(Vec::as_slice));
-        Ok(self.loss.is_finite() && here.all(all_finite) && self.are_finite_there()?)
-    }
-
-    /// The same of gradients that are tensors, by one number for all: 0 times anything is 0, but for what is not finite.
-    fn are_finite_there(&self) -> Result<bool, NetworkError> {
-        let zeros = self.leaves.iter().filter_map(|leaf| match leaf {
-            Values::Tensor(slopes) => Some((slopes * 0.0).and_then(|zeros| zeros.sum_all())),
-            _ => None,
-        });
-        let zeros = zeros.collect::<Result<Vec<Tensor>, _>>()?;
-        Ok(zeros.is_empty() || Tensor::stack(&zeros, 0)?.sum_all()?.to_scalar::<f32>()? == 0.0)
-    }
 }
 
 /// How many of `rows` records have a label.
