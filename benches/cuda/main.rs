@@ -108,22 +108,17 @@ fn measure(
     };
     let gather = median(|| device.time(|| rows.gather(&batch, Weights::First, &mut sums)))?;
     tell("gather-sum", gather, gathered);
-    let add = Move::AddUnordered { rate: -1e-3 };
-    tell("scatter + SGD, unordered", median(|| device.time(|| rows.step(&mut batch, add, &above)))?, moved);
     // Sorted once, then moved; and both together, each time anew.
-    let add = Move::Add { rate: -1e-3 };
-    rows.step(&mut batch, add, &above)?;
-    tell(
-        "scatter + SGD, sorted before",
-        median(|| device.time(|| rows.step(&mut batch, add, &above)))?,
-        moved,
-    );
+    let (in_order, in_parts) = (Move::Add { rate: -1e-3 }, Move::AddInParts { rate: -1e-3 });
+    for (name, add) in [("scatter + SGD in order", in_order), ("scatter + SGD in parts", in_parts)] {
+        tell(name, median(|| device.time(|| rows.step(&mut batch, add, &above)))?, moved);
+    }
     let sorting = median(|| {
         batch.fill(&work.offsets, &work.slots, &work.values)?;
         device.wait()?;
-        device.time(|| rows.step(&mut batch, add, &above))
+        device.time(|| rows.step(&mut batch, in_parts, &above))
     })?;
-    tell("sort, scatter + SGD", sorting, moved);
+    tell("sort, scatter + SGD in parts", sorting, moved);
     check(&rows, work)
 }
 

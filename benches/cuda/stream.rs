@@ -91,7 +91,7 @@ fn on(device: &Arc<Device>, dim: usize, features: usize, batches: usize) -> Resu
         let batch = &mut ring[at % batches];
         batch.fill(hashed.offsets(), slots, hashed.values())?;
         rows.gather(batch, Weights::First, &mut sums)?;
-        rows.step(batch, Move::AddUnordered { rate: -1e-3 }, &above)?;
+        rows.step(batch, Move::AddInParts { rate: -1e-3 }, &above)?;
         at += 1;
         if batches == 1 { device.wait() } else { Ok(()) }
     };

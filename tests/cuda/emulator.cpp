@@ -29,6 +29,7 @@
 #define __global__
 #define __device__
 #define __forceinline__ inline
+#define __launch_bounds__(...)
 // One block at a time, so the threads of a block share what is static.
 #define __shared__ static
 

@@ -17,6 +17,7 @@ mod failing;
 mod launch;
 mod learner;
 mod nvrtc;
+mod often;
 mod suite;
 mod tensors;
 
@@ -37,6 +38,21 @@ fn any_batch_is_summed_and_moved_as_on_the_cpu() {
 #[test]
 fn uses_are_sorted_by_slot_and_stay_in_order() {
     suite::uses_are_sorted_by_slot_and_stay_in_order(&emulator(3), 1500);
+}
+
+#[test]
+fn rows_of_every_record_move_use_after_use() {
+    often::rows_of_every_record_move_use_after_use(&emulator(24));
+}
+
+#[test]
+fn rows_of_every_record_are_added_to_in_parts() {
+    often::rows_of_every_record_are_added_to_in_parts(&emulator(25), 1500);
+}
+
+#[test]
+fn sums_too_large_are_dropped_and_counted() {
+    often::sums_too_large_are_dropped_and_counted(&emulator(26));
 }
 
 #[test]

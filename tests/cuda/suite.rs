@@ -16,34 +16,34 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 /// SplitMix64.
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn word(&mut self) -> u64 {
+    pub(crate) fn word(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ z >> 31
     }
-    fn below(&mut self, end: usize) -> usize {
+    pub(crate) fn below(&mut self, end: usize) -> usize {
         (self.word() % end as u64) as usize
     }
     /// In ±2, of magnitudes so different that another order of a sum shows.
-    fn float(&mut self) -> f32 {
+    pub(crate) fn float(&mut self) -> f32 {
         let sign = if self.word() & 1 == 0 { 1.0 } else { -1.0 };
         sign * 2.0_f32.powi(-(self.below(12) as i32)) * (1.0 + self.below(1 << 20) as f32 / (1 << 20) as f32)
     }
-    fn floats(&mut self, count: usize) -> Vec<f32> {
+    pub(crate) fn floats(&mut self, count: usize) -> Vec<f32> {
         (0..count).map(|_| self.float()).collect()
     }
 }
 
 /// A batch in compressed sparse rows.
 #[derive(Debug, Clone)]
-struct Csr {
-    offsets: Vec<usize>,
-    slots: Vec<u32>,
-    values: Vec<f32>,
+pub(crate) struct Csr {
+    pub(crate) offsets: Vec<usize>,
+    pub(crate) slots: Vec<u32>,
+    pub(crate) values: Vec<f32>,
 }
 
 impl Csr {
@@ -63,12 +63,12 @@ impl Csr {
         Self { offsets, slots, values: random.floats(features) }
     }
 
-    fn records(&self) -> usize {
+    pub(crate) fn records(&self) -> usize {
         self.offsets.len() - 1
     }
 
     /// Record, slot and value of each feature, in order.
-    fn uses(&self) -> impl Iterator<Item = (usize, usize, f32)> {
+    pub(crate) fn uses(&self) -> impl Iterator<Item = (usize, usize, f32)> {
         let records = self.offsets.windows(2).enumerate();
         let records = records.flat_map(|(record, pair)| std::iter::repeat_n(record, pair[1] - pair[0]));
         records
@@ -77,7 +77,7 @@ impl Csr {
             .map(|((record, &slot), &value)| (record, slot as usize, value))
     }
 
-    fn on<M: Machine>(&self, machine: &Arc<M>) -> DeviceBatch<M> {
+    pub(crate) fn on<M: Machine>(&self, machine: &Arc<M>) -> DeviceBatch<M> {
         let mut batch = DeviceBatch::new(machine.clone()).unwrap();
         batch.fill(&self.offsets, &self.slots, &self.values).unwrap();
         assert_eq!((batch.records(), batch.features()), (self.records(), self.slots.len()));
@@ -85,11 +85,11 @@ impl Csr {
     }
 }
 
-fn bits(floats: &[f32]) -> Vec<u32> {
+pub(crate) fn bits(floats: &[f32]) -> Vec<u32> {
     floats.iter().map(|float| float.to_bits()).collect()
 }
 
-fn vectors<M: Machine>(machine: &Arc<M>, dim: usize, floats: &[f32]) -> DeviceVectors<M> {
+pub(crate) fn vectors<M: Machine>(machine: &Arc<M>, dim: usize, floats: &[f32]) -> DeviceVectors<M> {
     let mut vectors = DeviceVectors::new(machine.clone(), dim).unwrap();
     vectors.set(floats).unwrap();
     vectors
@@ -102,7 +102,11 @@ fn get<M: Machine>(vectors: &DeviceVectors<M>) -> Vec<f32> {
 }
 
 /// Rows on the machine that hold `table`.
-fn rows<M: Machine>(machine: &Arc<M>, (dim, floats): (usize, usize), table: &[f32]) -> DeviceRows<M> {
+pub(crate) fn rows<M: Machine>(
+    machine: &Arc<M>,
+    (dim, floats): (usize, usize),
+    table: &[f32],
+) -> DeviceRows<M> {
     let count = table.len() / (dim * floats);
     let shape = RowsShape { rows: count as u64, dim, floats };
     let mut rows = DeviceRows::new(machine.clone(), shape, None).unwrap();
@@ -110,12 +114,12 @@ fn rows<M: Machine>(machine: &Arc<M>, (dim, floats): (usize, usize), table: &[f3
     rows
 }
 
-fn all(rows: usize) -> Vec<u32> {
+pub(crate) fn all(rows: usize) -> Vec<u32> {
     (0..rows as u32).collect()
 }
 
 /// The rules with an optimizer on the CPU, each with and without regularization.
-fn rules() -> Vec<(OptimizerOptions, Move, Weights)> {
+pub(crate) fn rules() -> Vec<(OptimizerOptions, Move, Weights)> {
     let kinds = [OptimizerKind::Sgd, OptimizerKind::Adagrad, OptimizerKind::Ftrl];
     let all = kinds.into_iter().flat_map(|kind| [(0.0, 0.0), (0.01, 0.02)].map(|found| (kind, found)));
     let rules = all.map(|(kind, (l1, l2))| {
@@ -139,7 +143,13 @@ fn sums_on_cpu(csr: &Csr, table: &[f32], dim: usize) -> Vec<f32> {
 }
 
 /// What becomes of `table` by the CPU's optimizer, each row once for each of its uses, in their order; how many were dropped.
-fn moved_on_cpu(csr: &Csr, options: OptimizerOptions, table: &mut [f32], above: &[f32], dim: usize) -> u64 {
+pub(crate) fn moved_on_cpu(
+    csr: &Csr,
+    options: OptimizerOptions,
+    table: &mut [f32],
+    above: &[f32],
+    dim: usize,
+) -> u64 {
     let vectors = Vectors::new(options);
     let width = vectors.floats() * dim;
     let (mut moved, mut dropped) = (vec![0.0; width], 0);
@@ -179,12 +189,12 @@ fn check_dim<M: Machine>(machine: &Arc<M>, seed: u64, dim: usize, records: usize
     }
     on_device.step(&mut batch, Move::Add { rate: -0.25 }, &gradients).unwrap();
     assert_eq!(bits(&on_device.rows(&all(count)).unwrap()), bits(&expected), "added at dim {dim}");
-    let mut unordered = rows(machine, (dim, 1), &table);
-    unordered.step(&mut batch, Move::AddUnordered { rate: -0.25 }, &gradients).unwrap();
-    for (got, expected) in unordered.rows(&all(count)).unwrap().iter().zip(&expected) {
+    let mut in_parts = rows(machine, (dim, 1), &table);
+    in_parts.step(&mut batch, Move::AddInParts { rate: -0.25 }, &gradients).unwrap();
+    for (got, expected) in in_parts.rows(&all(count)).unwrap().iter().zip(&expected) {
         assert!((got - expected).abs() <= 1e-6 + 1e-4 * expected.abs(), "{got}, {expected} at dim {dim}");
     }
-    assert_eq!((on_device.dropped(), unordered.dropped()), (Ok(0), Ok(0)));
+    assert_eq!((on_device.dropped(), in_parts.dropped()), (Ok(0), Ok(0)));
 
     for (options, rule, weights) in rules() {
         let optimizer = Vectors::new(options);
@@ -261,7 +271,7 @@ pub(crate) fn a_step_too_far_is_dropped_whole_and_counted<M: Machine>(machine: &
         expected[dim..2 * dim].iter_mut().for_each(|weight| *weight += 0.5);
         assert_eq!(bits(&on_device.rows(&all(3)).unwrap()), bits(&expected));
         above[0] = f32::NAN;
-        on_device.step(&mut batch, Move::AddUnordered { rate: 1.0 }, &vectors(machine, dim, &above)).unwrap();
+        on_device.step(&mut batch, Move::AddInParts { rate: 1.0 }, &vectors(machine, dim, &above)).unwrap();
         assert_eq!(on_device.dropped(), Ok(4));
         assert!(on_device.rows(&all(3)).unwrap().iter().all(|weight| weight.is_finite()));
         for (options, rule, _) in rules() {
@@ -352,12 +362,11 @@ pub(crate) fn memory_is_used_again<M: Machine>(machine: &Arc<M>) {
 
 /// Which rows were moved or replaced is known.
 pub(crate) fn touched_rows_are_known<M: Machine>(machine: &Arc<M>) {
-    for unordered in [false, true] {
+    for rule in [Move::Add { rate: 1.0 }, Move::AddInParts { rate: 1.0 }] {
         let shape = RowsShape { rows: 1000, dim: 4, floats: 1 };
         let mut on_device = DeviceRows::new(machine.clone(), shape, None).unwrap();
         on_device.set_rows(&[999, 5], &[1.0; 8]).unwrap();
         let csr = Csr { offsets: vec![0, 3], slots: vec![5, 0, 500], values: vec![1.0; 3] };
-        let rule = if unordered { Move::AddUnordered { rate: 1.0 } } else { Move::Add { rate: 1.0 } };
         on_device.step(&mut csr.on(machine), rule, &vectors(machine, 4, &[1.0; 4])).unwrap();
         assert_eq!(on_device.touched().unwrap(), [0, 5, 500, 999]);
     }
@@ -388,7 +397,7 @@ pub(crate) fn what_does_not_fit_is_refused<M: Machine>(machine: &Arc<M>) {
     let (mut out, beyond) =
         (DeviceVectors::new(machine.clone(), 2).unwrap(), CudaError::Slot { slot: 10, rows: 10 });
     assert_eq!(on_device.gather(&batch, Weights::First, &mut out), Err(beyond.clone()));
-    for rule in [Move::Add { rate: 1.0 }, Move::AddUnordered { rate: 1.0 }] {
+    for rule in [Move::Add { rate: 1.0 }, Move::AddInParts { rate: 1.0 }] {
         assert_eq!(on_device.step(&mut batch, rule, &above), Err(beyond.clone()));
     }
     assert_eq!(on_device.rows(&[10]), Err(beyond.clone()));
@@ -509,7 +518,7 @@ pub(crate) fn rows_beyond_2_to_the_32_floats_are_where_they_belong<M: Machine>(m
     assert_eq!(bits(&get(&out)), bits(&before));
     let above = vectors(machine, dim, &vec![1.0; 4 * dim]);
     on_device.step(&mut batch, Move::Add { rate: 0.5 }, &above).unwrap();
-    on_device.step(&mut batch, Move::AddUnordered { rate: 0.25 }, &above).unwrap();
+    on_device.step(&mut batch, Move::AddInParts { rate: 0.25 }, &above).unwrap();
     let expected: Vec<f32> = before.iter().map(|weight| weight + 0.5 + 0.25).collect();
     assert_eq!(bits(&on_device.rows(&slots).unwrap()), bits(&expected));
     let mut touched = slots.to_vec();

@@ -12,6 +12,8 @@ mod dice;
 mod failing;
 #[path = "../cuda/learner.rs"]
 mod learner;
+#[path = "../cuda/often.rs"]
+mod often;
 #[path = "../cuda/suite.rs"]
 mod suite;
 #[cfg(feature = "candle-cuda")]
@@ -54,6 +56,21 @@ fn any_batch_is_summed_and_moved_as_on_the_cpu() {
 #[test]
 fn uses_are_sorted_by_slot_and_stay_in_order() {
     suite::uses_are_sorted_by_slot_and_stay_in_order(device(), 200_000);
+}
+
+#[test]
+fn rows_of_every_record_move_use_after_use() {
+    often::rows_of_every_record_move_use_after_use(device());
+}
+
+#[test]
+fn rows_of_every_record_are_added_to_in_parts() {
+    often::rows_of_every_record_are_added_to_in_parts(device(), 100_000);
+}
+
+#[test]
+fn sums_too_large_are_dropped_and_counted() {
+    often::sums_too_large_are_dropped_and_counted(device());
 }
 
 #[test]

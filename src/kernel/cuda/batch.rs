@@ -88,7 +88,7 @@ impl<M: Machine> Order<M> {
     }
 }
 
-/// The uses of rows for a kernel, all `[features]`: in the order of the batch, or by slot and those of one slot in that order.
+/// The uses of rows for a kernel, by slot and those of one slot in the order of the batch: `[uses]`, each with its record and value.
 #[derive(Debug)]
 pub(super) struct Uses<'b, M: Machine> {
     pub(super) slots: &'b M::Memory,
@@ -174,12 +174,6 @@ impl<M: Machine> DeviceBatch<M> {
             return Ok(());
         }
         Err(CudaError::Slot { slot: self.above.saturating_sub(1) as u32, rows })
-    }
-
-    /// The uses in the order of the batch, if all slots are below `rows`.
-    pub(super) fn unordered(&self, rows: u64) -> Result<Uses<'_, M>, CudaError> {
-        self.check(rows)?;
-        Ok(Uses { slots: &self.slots.memory, records: &self.order.records_of, values: &self.values.memory })
     }
 
     /// The uses in the order of slots, if they are below `rows`. Sorts them, once.

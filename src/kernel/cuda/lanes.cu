@@ -39,33 +39,64 @@ extern "C" __global__ void lanes_gather(const float* table, const u32* offsets, 
     if (lane == SCREENED) sums[16] = screened;
 }
 
-// `steps` `[records, 24]`: gradient, 1 / curvature and innovation of each lane.
-extern "C" __global__ void lanes_move(float* table, u8* touched, const u32* slots, const u32* records,
-                                      const float* values, const float* steps, u32 n) {
-    u64 i = group_number(LANES);
-    if (i >= n) return;
-    u32 slot = slots[i], lane = threadIdx.x & (LANES - 1u);
-    if (i > 0 && slots[i - 1] == slot) return;
-    float* row = table + (u64)slot * (2u * LANES);
-    float w = row[lane], state = row[LANES + lane];
-    float keep = lane == 2 ? 0.99f : lane == 6 ? 0.997f : lane == 7 ? 0.98f : 1.0f;
-    for (; i < n && slots[i] == slot; i++) {
-        const float* step = steps + (u64)records[i] * 24u;
-        float x = values[i], squared = x * x, gradient = step[lane], moved;
+// A lane of a row, and the uses that it answers.
+struct Lane {
+    u32 lane;
+    float w, state;
+
+    // By a use of value x: its gradient, 1 / curvature and innovation.
+    __device__ __forceinline__ void move(float x, float gradient, float inverse, float innovation) {
+        float keep = lane == 2 ? 0.99f : lane == 6 ? 0.997f : lane == 7 ? 0.98f : 1.0f;
+        float squared = x * x, moved;
         if (lane < KALMAN_FROM) {
             float g = gradient * x;
             state = at_most(state * keep + g * g, STATE_MAX);
             moved = pick(lane, 0.1f, 0.3f, 1.0f, 3.0f) * g / (1.0f + sqrtf(state));
         } else {
-            float variance = variance_of(lane, state), inverse = step[8 + lane];
-            float rest = step[16 + lane] - variance * squared;
+            float variance = variance_of(lane, state), rest = innovation - variance * squared;
             state = at_most(state * keep + squared / (rest > inverse ? rest : inverse), STATE_MAX);
             moved = variance * x * gradient;
         }
         w -= moved;
         w = w < -WEIGHT_MAX ? -WEIGHT_MAX : w > WEIGHT_MAX ? WEIGHT_MAX : w;
     }
-    row[lane] = w;
-    row[LANES + lane] = state;
+};
+
+// The uses of `slot` from `i` on, some at a time, and their steps `[records, 24]`.
+struct Steps {
+    enum { AHEAD = 4 };
+    Named<AHEAD> uses;
+    float steps[AHEAD][3];
+
+    __device__ __forceinline__ void fetch(const Uses& from, u32 lane, u32 slot, u64 i) {
+        uses.name(from, slot, i, from.n);
+#pragma unroll
+        for (int a = 0; a < AHEAD; a++)
+#pragma unroll
+            for (int k = 0; k < 3; k++)
+                if (uses.there[a]) steps[a][k] = from.above[(u64)uses.records[a] * 24u + k * LANES + lane];
+    }
+};
+
+// `steps` `[records, 24]`: gradient, 1 / curvature and innovation of each lane.
+extern "C" __global__ void __launch_bounds__(256)
+    lanes_move(float* table, u8* touched, const u32* slots, const u32* records, const float* values, const float* steps, u32 n) {
+    Uses uses = {slots, records, values, steps, n};
+    u64 i = group_number(LANES);
+    if (i >= n || (i > 0 && slots[i - 1] == slots[i])) return;
+    u32 slot = slots[i], lane = threadIdx.x & (LANES - 1u);
+    float* row = table + (u64)slot * (2u * LANES);
+    Lane own = {lane, row[lane], row[LANES + lane]};
+    Steps now, next;
+    now.fetch(uses, lane, slot, i);
+    for (; now.uses.there[0]; now = next) {
+        i += Steps::AHEAD;
+        next.fetch(uses, lane, slot, i);
+#pragma unroll
+        for (int a = 0; a < Steps::AHEAD; a++)
+            if (now.uses.there[a]) own.move(now.uses.values[a], now.steps[a][0], now.steps[a][1], now.steps[a][2]);
+    }
+    row[lane] = own.w;
+    row[LANES + lane] = own.state;
     if (lane == 0) touched[slot] = 1;
 }

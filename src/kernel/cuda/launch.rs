@@ -11,6 +11,9 @@ pub const MAX_DIM: usize = 1024;
 /// Keys that a block sorts at a time.
 const TILE: u32 = 2048;
 
+/// Uses of rows that are answered together; what is beyond is a row's rest.
+const PART: u32 = 32;
+
 /// Most blocks of a kernel that walks over its elements.
 const MOST_BLOCKS: u64 = 1 << 16;
 
@@ -51,6 +54,11 @@ pub(super) fn blocks_over(elements: u64) -> u32 {
 /// Tiles of `keys` that are sorted.
 pub(super) fn tiles(keys: u32) -> u32 {
     keys.div_ceil(TILE).max(1)
+}
+
+/// Parts of `uses` of rows.
+pub(super) fn parts(uses: u32) -> u32 {
+    uses.div_ceil(PART).max(1)
 }
 
 /// The shifts of the passes that sort slots below `rows`, 8 bits each.
@@ -102,6 +110,16 @@ mod tests {
         assert_eq!(blocks_over(257), 2);
         assert_eq!(blocks_over((1 << 31) + 1), 1 << 16);
         assert_eq!(blocks_over(u64::MAX), 1 << 16);
+    }
+
+    #[test]
+    fn parts_of_parts_are_one_part_after_seven_levels() {
+        let levels =
+            |uses| std::iter::successors(Some(uses), |&uses| (parts(uses) > 1).then(|| parts(uses))).count();
+        assert_eq!(
+            [0, 1, 32, 33, 1 << 10, (1 << 10) + 1, 1 << 20, u32::MAX].map(levels),
+            [1, 1, 1, 2, 2, 3, 4, 7]
+        );
     }
 
     #[test]

@@ -25,9 +25,25 @@ pub(super) const MOVE_ADD: &str = "move_add";
 pub(super) const MOVE_SGD: &str = "move_sgd";
 pub(super) const MOVE_ADAGRAD: &str = "move_adagrad";
 pub(super) const MOVE_FTRL: &str = "move_ftrl";
-pub(super) const ADD: &str = "add";
+pub(super) const REST_ADD: &str = "rest_add";
+pub(super) const REST_SGD: &str = "rest_sgd";
+pub(super) const REST_ADAGRAD: &str = "rest_adagrad";
+pub(super) const REST_FTRL: &str = "rest_ftrl";
+pub(super) const SUM_PARTS: &str = "sum_parts";
 
-const VARYING: [&str; 7] = [GATHER, GATHER_FTRL, MOVE_ADD, MOVE_SGD, MOVE_ADAGRAD, MOVE_FTRL, ADD];
+const VARYING: [&str; 11] = [
+    GATHER,
+    GATHER_FTRL,
+    MOVE_ADD,
+    MOVE_SGD,
+    MOVE_ADAGRAD,
+    MOVE_FTRL,
+    REST_ADD,
+    REST_SGD,
+    REST_ADAGRAD,
+    REST_FTRL,
+    SUM_PARTS,
+];
 
 pub(super) const SORT_COUNT: &str = "sort_count";
 pub(super) const SORT_SCAN: &str = "sort_scan";

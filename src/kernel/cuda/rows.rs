@@ -3,10 +3,11 @@
 //! What the CPU's table does lazily is done at once here: a device writes gigabytes in milliseconds. Each operation is one kernel;
 //! what it computes, and in which order, is what `kernel` and `optim` compute on the CPU, bit for bit.
 
-use super::batch::{DeviceBatch, Uses};
+use super::batch::DeviceBatch;
 use super::error::expect;
 use super::launch::{Groups, blocks_over};
 use super::machine::{Arg, Kernel, Machine};
+use super::step::Sums;
 use super::{CudaError, DeviceVectors, program};
 use bytemuck::{cast_slice, cast_slice_mut};
 use std::sync::Arc;
@@ -56,7 +57,7 @@ pub struct FtrlConstants {
 }
 
 impl FtrlConstants {
-    fn args<'a, M>(self) -> [Arg<'a, M>; 4] {
+    pub(super) fn args<'a, M>(self) -> [Arg<'a, M>; 4] {
         [Arg::F64(self.alpha), Arg::F64(self.beta), Arg::F64(self.l1), Arg::F64(self.l2)]
     }
 }
@@ -70,92 +71,18 @@ pub enum Weights {
     Ftrl(FtrlConstants),
 }
 
-/// How a row answers `slope`, the record's gradient, for a feature of value x.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Move {
-    /// w += (rate · x) · slope, in f32.
-    Add {
-        /// The rate.
-        rate: f32,
-    },
-    /// The same as the features come, several at once: faster, and rounded in another order in each run. All else here gives
-    /// the same bits always. A share that is not finite is dropped and counted; a sum may overflow.
-    AddUnordered {
-        /// The rate.
-        rate: f32,
-    },
-    /// [`Sgd`](crate::optim::Sgd).
-    Sgd {
-        /// Step size.
-        rate: f64,
-        /// L1 regularization.
-        l1: f64,
-        /// L2 regularization.
-        l2: f64,
-    },
-    /// [`Adagrad`](crate::optim::Adagrad): two floats a weight.
-    Adagrad {
-        /// Step size.
-        rate: f64,
-        /// L1 regularization.
-        l1: f64,
-        /// L2 regularization.
-        l2: f64,
-    },
-    /// [`Ftrl`](crate::optim::Ftrl): two floats a weight.
-    Ftrl(FtrlConstants),
-}
-
-impl Move {
-    fn floats(self) -> usize {
-        match self {
-            Self::Add { .. } | Self::AddUnordered { .. } | Self::Sgd { .. } => 1,
-            Self::Adagrad { .. } | Self::Ftrl(_) => 2,
-        }
-    }
-
-    /// The same with steps of size `rate`, where it is not a constant of the rule.
-    pub fn at(self, rate: f64) -> Self {
-        match self {
-            Self::Sgd { l1, l2, .. } => Self::Sgd { rate, l1, l2 },
-            Self::Adagrad { l1, l2, .. } => Self::Adagrad { rate, l1, l2 },
-            Self::Add { .. } | Self::AddUnordered { .. } | Self::Ftrl(_) => self,
-        }
-    }
-
-    fn kernel(self) -> &'static str {
-        match self {
-            Self::Add { .. } => program::MOVE_ADD,
-            Self::AddUnordered { .. } => program::ADD,
-            Self::Sgd { .. } => program::MOVE_SGD,
-            Self::Adagrad { .. } => program::MOVE_ADAGRAD,
-            Self::Ftrl(_) => program::MOVE_FTRL,
-        }
-    }
-
-    /// The kernel's last arguments.
-    fn constants<'a, M>(self) -> Vec<Arg<'a, M>> {
-        match self {
-            Self::Add { rate } | Self::AddUnordered { rate } => vec![Arg::F32(rate)],
-            Self::Sgd { rate, l1, l2 } | Self::Adagrad { rate, l1, l2 } => {
-                vec![Arg::F64(rate), Arg::F64(l1), Arg::F64(l2)]
-            }
-            Self::Ftrl(constants) => constants.args().into(),
-        }
-    }
-}
-
 /// Rows on a device. See the [module](super).
 #[derive(Debug)]
 pub struct DeviceRows<M: Machine> {
     pub(super) machine: Arc<M>,
-    shape: RowsShape,
-    groups: Groups,
+    pub(super) shape: RowsShape,
+    pub(super) groups: Groups,
     pub(super) table: M::Memory,
     /// A byte a row: whether it was ever moved or replaced.
     pub(super) touched: M::Memory,
     /// Steps dropped, one u64.
-    dropped: M::Memory,
+    pub(super) dropped: M::Memory,
+    pub(super) sums: Sums<M>,
 }
 
 impl<M: Machine> DeviceRows<M> {
@@ -190,7 +117,7 @@ impl<M: Machine> DeviceRows<M> {
             // SAFETY: the table has `rows` rows of `width` floats, and `width` is at least `dim`.
             unsafe { machine.launch(kernel, blocks, &mut args)? };
         }
-        Ok(Self { machine, shape, groups, table, touched, dropped })
+        Ok(Self { machine, shape, groups, table, touched, dropped, sums: Sums::default() })
     }
 
     /// Their shape.
@@ -245,49 +172,6 @@ impl<M: Machine> DeviceRows<M> {
         // SAFETY: the batch's slots are below `rows` and its offsets within its features; `out` has room for `records` vectors;
         // FTRL's rows have two floats a weight.
         unsafe { self.machine.launch(Kernel::varying(name, vectors), self.groups.blocks(records), &mut args) }
-    }
-
-    /// Moves the rows of `batch`, given the gradients `above` `[records, dim]` of its sums: each row once for each time it was used,
-    /// in the order of the batch, whatever the order of threads. A step that f32 cannot hold in all of a row is dropped and
-    /// counted ([`DeviceRows::dropped`]).
-    ///
-    /// # Errors
-    /// Slots beyond the rows, memory of another device, another shape of `above`, a rule for another number of floats; the device failed.
-    pub fn step(
-        &mut self,
-        batch: &mut DeviceBatch<M>,
-        rule: Move,
-        above: &DeviceVectors<M>,
-    ) -> Result<(), CudaError> {
-        let RowsShape { rows, dim, floats } = self.shape;
-        self.expect_here(batch, above)?;
-        expect("dim of gradients", dim, above.dim())?;
-        expect("gradients", batch.records(), above.records())?;
-        expect("floats of a weight", rule.floats(), floats)?;
-        let (n, Groups { group, vectors }) = (batch.features() as u32, self.groups);
-        let unordered = matches!(rule, Move::AddUnordered { .. });
-        let Uses { slots, records, values } =
-            if unordered { batch.unordered(rows)? } else { batch.ordered(rows)? };
-        if n == 0 {
-            return Ok(());
-        }
-        let mut args = vec![
-            Arg::Write(&mut self.table),
-            Arg::Write(&mut self.touched),
-            Arg::Read(slots),
-            Arg::Read(records),
-            Arg::Read(values),
-            Arg::Read(&above.memory),
-            Arg::Write(&mut self.dropped),
-            Arg::U32(n),
-            Arg::U32(dim as u32),
-            Arg::U32(group),
-        ];
-        args.extend(rule.constants());
-        // SAFETY: there are `n` uses, slots below `rows`, records below those of `above`; a row has the rule's floats.
-        unsafe {
-            self.machine.launch(Kernel::varying(rule.kernel(), vectors), self.groups.blocks(n), &mut args)
-        }
     }
 
     /// Refuses memory of another machine.

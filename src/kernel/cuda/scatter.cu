@@ -1,12 +1,24 @@
-// The way back: each row moves once for each time it was used, in the order of the batch. The uses come sorted by slot, and
-// the group at a slot's first use does them all: one owner a float, no atomics, the same bits in every run. A step that f32
-// cannot hold in all of its row is dropped whole, and counted.
+// The way back: each row moves once for each time it was used, in the order of the batch. The uses come sorted by slot, and one
+// group does those of a row: one owner a float, no atomics, the same bits in every run. A step that f32 cannot hold in all of its
+// row is dropped whole, and counted.
 //
-// A row that is used often is done by its group alone, use after use. So the gradients of several uses are loaded side by side before the
-// first is answered: AHEAD / V of them.
+// Most rows are used once or twice and some by every record. So the uses are cut into *parts* that lie side by side, and two kernels do
+// them. In the first, the group at a row's first use does those of the same part: few, so that it needs few registers and many groups
+// are under way. What a row has beyond is its *rest*, and begins where a part begins. In the second, a group does a rest, use after
+// use, with the gradients of many loaded before they are needed. Where sums may be rounded in another order, a rest is summed part by
+// part instead, and the sums are uses of the row that begin again.
+
+// Uses of a part.
+#define PART 32u
+// Uses whose gradients are loaded together: of a row's first uses, of a part that is summed, and of a rest.
+#define FEW 1
+#define SOME(V) (V < 4 ? 4 / V : 1)
+#define MANY(V) (V < 8 ? 12 / V : 1)
+// The slot of a sum that there is none of.
+#define NONE 0xffffffffu
 
 struct Add {
-    enum { FLOATS = 1, AHEAD = 8 };
+    enum { FLOATS = 1 };
     float rate;
     __device__ __forceinline__ void move(const float* s, float slope, float x, float* next) const {
         float scale = rate * x;
@@ -19,7 +31,7 @@ static __device__ __forceinline__ double shrink(double weight, double threshold)
 }
 
 struct Sgd {
-    enum { FLOATS = 1, AHEAD = 8 };
+    enum { FLOATS = 1 };
     double rate, l1, l2;
     __device__ __forceinline__ void move(const float* s, float slope, float x, float* next) const {
         double w = s[0], gradient = (double)x * (double)slope;
@@ -29,7 +41,7 @@ struct Sgd {
 
 // Duchi, Hazan & Singer 2011.
 struct Adagrad {
-    enum { FLOATS = 2, AHEAD = 2 };
+    enum { FLOATS = 2 };
     double rate, l1, l2;
     __device__ __forceinline__ void move(const float* s, float slope, float x, float* next) const {
         double w = s[0], gradient = (double)x * (double)slope;
@@ -42,7 +54,7 @@ struct Adagrad {
 
 // McMahan et al. 2013.
 struct Ftrl {
-    enum { FLOATS = 2, AHEAD = 2 };
+    enum { FLOATS = 2 };
     FtrlWeights weights;
     __device__ __forceinline__ void move(const float* s, float slope, float x, float* next) const {
         double w = weights.weight(s[0], s[1]), n = s[1], g = (double)x * (double)slope;
@@ -52,146 +64,213 @@ struct Ftrl {
     }
 };
 
-template <int V, class Rule>
-static __device__ __forceinline__ void move_rows(const Rule rule, float* table, u8* touched, const u32* slots,
-                                                 const u32* records, const float* values, const float* above,
-                                                 u64* dropped, u32 n, u32 dim, u32 group) {
-    const int FLOATS = Rule::FLOATS, AHEAD = Rule::AHEAD > V ? Rule::AHEAD / V : 1;
-    u64 first = group_number(group);
-    if (first >= n) return;
-    u32 slot = slots[first];
-    if (first > 0 && slots[first - 1] == slot) return;
-    u32 lane = threadIdx.x & (group - 1u), mask = group_mask(group);
-    float* row = table + (u64)slot * ((u64)FLOATS * dim);
-    float state[V][4][FLOATS];
-#pragma unroll
-    for (int f = 0; f < FLOATS; f++)
-#pragma unroll
-        for (int k = 0; k < V; k++) {
-            float four[4];
-            load(row + (u64)f * dim, 4 * (lane + k * group), dim, four);
-            for (int j = 0; j < 4; j++) state[k][j][f] = four[j];
-        }
-    u32 lost = 0;
-    bool own = true; // the same for all of the group, as slots are
-    for (u64 i = first; own; i += AHEAD) {
-        float slopes[AHEAD][V][4], values_of[AHEAD];
-        bool own_of[AHEAD];
+// A thread's place in its group: which floats of vectors `[dim]` are its own.
+struct Own {
+    u32 dim, group, lane;
+
+    __device__ __forceinline__ u32 column(int k) const { return 4 * (lane + k * group); }
+};
+
+// The uses of rows, by slot: use i is answered to the vector of record records[i], times values[i].
+struct Uses {
+    const u32 *slots, *records;
+    const float *values, *above;
+    u32 n;
+
+    // Whether a part begins with uses of a row that has others before.
+    __device__ __forceinline__ bool rest(u64 part) const {
+        u64 i = part * PART;
+        return i > 0 && i < n && slots[i] == slots[i - 1] && slots[i] != NONE;
+    }
+    // Whether they are the first of that row's that a part begins with.
+    __device__ __forceinline__ bool first_rest(u64 part) const {
+        u64 i = part * PART;
+        return rest(part) && !(part > 1 && slots[i] == slots[i - PART - 1]);
+    }
+};
+
+// Uses whose records are asked for together.
+template <int AHEAD>
+struct Named {
+    u32 records[AHEAD];
+    float values[AHEAD];
+    bool there[AHEAD]; // the same for all of a group, as slots are
+
+    // Those from `i` on that are of `slot` and before `end`. All is asked for whosever it is, so that nothing waits for a slot.
+    __device__ __forceinline__ void name(const Uses& uses, u32 slot, u64 i, u64 end) {
 #pragma unroll
         for (int a = 0; a < AHEAD; a++) {
-            own_of[a] = i + a < n && slots[i + a] == slot;
-            if (!own_of[a]) continue;
-            values_of[a] = values[i + a];
-            const float* from = above + (u64)records[i + a] * dim;
-#pragma unroll
-            for (int k = 0; k < V; k++) load(from, 4 * (lane + k * group), dim, slopes[a][k]);
+            u64 at = i + a < end ? i + a : end - 1;
+            there[a] = uses.slots[at] == slot && i + a < end;
+            records[a] = uses.records[at];
+            values[a] = uses.values[at];
         }
+    }
+};
+
+// The same with their gradients, which are loaded side by side, before the first is needed.
+template <int V, int AHEAD>
+struct Fetched {
+    Named<AHEAD> uses;
+    float slopes[AHEAD][V][4];
+
+    __device__ __forceinline__ void fetch(const Uses& from, const Own& own, u32 slot, u64 i, u64 end) {
+        uses.name(from, slot, i, end);
 #pragma unroll
-        for (int a = 0; a < AHEAD; a++) {
-            own &= own_of[a];
-            if (!own) continue;
-            float next[V][4][FLOATS];
-            bool fits = true;
+        for (int a = 0; a < AHEAD; a++)
 #pragma unroll
             for (int k = 0; k < V; k++)
+                if (uses.there[a]) load(from.above + (u64)uses.records[a] * own.dim, own.column(k), own.dim, slopes[a][k]);
+    }
+};
+
+// What a thread has of a row `[FLOATS, dim]`.
+template <int V, int FLOATS>
+struct Row {
+    float state[V][4][FLOATS];
+
+    __device__ __forceinline__ void zero() {
 #pragma unroll
-                for (int j = 0; j < 4; j++) {
-                    rule.move(state[k][j], slopes[a][k][j], values_of[a], next[k][j]);
-                    u32 column = 4 * (lane + k * group) + j;
-                    for (int f = 0; f < FLOATS; f++) fits &= column >= dim || finite32(next[k][j][f]);
-                }
-            if (__all_sync(mask, fits)) {
+        for (int k = 0; k < V; k++)
+            for (int j = 0; j < 4; j++)
+                for (int f = 0; f < FLOATS; f++) state[k][j][f] = 0.0f;
+    }
+    __device__ __forceinline__ void load_from(const float* row, const Own& own) {
 #pragma unroll
-                for (int k = 0; k < V; k++)
-                    for (int j = 0; j < 4; j++)
-                        for (int f = 0; f < FLOATS; f++) state[k][j][f] = next[k][j][f];
-            } else {
-                lost++;
+        for (int f = 0; f < FLOATS; f++)
+#pragma unroll
+            for (int k = 0; k < V; k++) {
+                float four[4];
+                load(row + (u64)f * own.dim, own.column(k), own.dim, four);
+                for (int j = 0; j < 4; j++) state[k][j][f] = four[j];
             }
-        }
     }
+    __device__ __forceinline__ void store_to(float* row, const Own& own) const {
 #pragma unroll
-    for (int f = 0; f < FLOATS; f++)
+        for (int f = 0; f < FLOATS; f++)
 #pragma unroll
-        for (int k = 0; k < V; k++) {
-            float four[4];
-            for (int j = 0; j < 4; j++) four[j] = state[k][j][f];
-            store(row + (u64)f * dim, 4 * (lane + k * group), dim, four);
-        }
-    if (lane == 0) {
-        touched[slot] = 1;
-        if (lost > 0) atomicAdd(dropped, (u64)lost);
+            for (int k = 0; k < V; k++) {
+                float four[4];
+                for (int j = 0; j < 4; j++) four[j] = state[k][j][f];
+                store(row + (u64)f * own.dim, own.column(k), own.dim, four);
+            }
     }
+    // Whether all of the row can hold the step, which is done only then.
+    template <class Rule>
+    __device__ __forceinline__ bool move(const Rule rule, const Own& own, const float (*slope)[4], float x) {
+        float next[V][4][FLOATS];
+        bool fits = true;
+#pragma unroll
+        for (int k = 0; k < V; k++)
+#pragma unroll
+            for (int j = 0; j < 4; j++) {
+                rule.move(state[k][j], slope[k][j], x, next[k][j]);
+                for (int f = 0; f < FLOATS; f++) fits &= own.column(k) + j >= own.dim || finite32(next[k][j][f]);
+            }
+        if (!__all_sync(group_mask(own.group), fits)) return false;
+#pragma unroll
+        for (int k = 0; k < V; k++)
+            for (int j = 0; j < 4; j++)
+                for (int f = 0; f < FLOATS; f++) state[k][j][f] = next[k][j][f];
+        return true;
+    }
+    // Answers the uses of `slot` from `i` on, those before `end`, one after the other; how many were dropped.
+    template <int AHEAD, class Rule>
+    __device__ __forceinline__ u32 answer(const Rule rule, const Uses& uses, const Own& own, u32 slot, u64 i, u64 end) {
+        u32 lost = 0;
+        Fetched<V, AHEAD> now, next;
+        now.fetch(uses, own, slot, i, end);
+        for (; now.uses.there[0]; now = next) {
+            i += AHEAD;
+            next.fetch(uses, own, slot, i, end);
+#pragma unroll
+            for (int a = 0; a < AHEAD; a++)
+                if (now.uses.there[a] && !move(rule, own, now.slopes[a], now.uses.values[a])) lost++;
+        }
+        return lost;
+    }
+};
+
+static __device__ __forceinline__ void report(u64* dropped, const Own& own, u32 lost) {
+    if (lost > 0 && own.lane == 0) atomicAdd(dropped, (u64)lost);
 }
 
-#define MOVE_PARAMETERS                                                                                              \
-    float *table, u8 *touched, const u32 *slots, const u32 *records, const float *values, const float *above,        \
-        u64 *dropped, u32 n, u32 dim, u32 group
-#define MOVE_ARGUMENTS table, touched, slots, records, values, above, dropped, n, dim, group
-#define MOVE(V)                                                                                                      \
-    extern "C" __global__ void move_add_##V(MOVE_PARAMETERS, float rate) {                                     \
-        Add rule = {rate};                                                                                           \
-        move_rows<V>(rule, MOVE_ARGUMENTS);                                                                    \
+// Moves the row of use `i` by this use and those after it that are of the same row, before `end`.
+template <int V, int AHEAD, class Rule>
+static __device__ __forceinline__ void move_row(const Rule rule, float* table, u8* touched, u64* dropped, const Uses& uses,
+                                                const Own& own, u64 i, u64 end) {
+    u32 slot = uses.slots[i];
+    float* place = table + (u64)slot * ((u64)Rule::FLOATS * own.dim);
+    Row<V, Rule::FLOATS> row;
+    row.load_from(place, own);
+    report(dropped, own, row.template answer<AHEAD>(rule, uses, own, slot, i, end));
+    row.store_to(place, own);
+    if (own.lane == 0) touched[slot] = 1;
+}
+
+// What all kernels are given: the uses by slot, the gradients of records, the number of steps that were dropped, and the group.
+#define USES_PARAMETERS                                                                                              \
+    const u32 *slots, const u32 *records, const float *values, const float *above, u64 *dropped, u32 n, u32 dim,     \
+        u32 group
+#define USES_ARGUMENTS slots, records, values, above, dropped, n, dim, group
+#define USES_AND_OWN                                                                                                 \
+    Uses uses = {slots, records, values, above, n};                                                                  \
+    Own own = {dim, group, threadIdx.x & (group - 1u)}
+
+// One group a use.
+template <int V, class Rule>
+static __device__ __forceinline__ void move_rows(const Rule rule, float* table, u8* touched, USES_PARAMETERS) {
+    USES_AND_OWN;
+    u64 i = group_number(group), end = (i / PART + 1) * PART;
+    if (i >= n || slots[i] == NONE || (i > 0 && slots[i - 1] == slots[i])) return;
+    move_row<V, FEW>(rule, table, touched, dropped, uses, own, i, end < n ? end : n);
+}
+
+// One group a part.
+template <int V, class Rule>
+static __device__ __forceinline__ void move_rests(const Rule rule, float* table, u8* touched, USES_PARAMETERS) {
+    USES_AND_OWN;
+    u64 part = group_number(group);
+    if (!uses.first_rest(part)) return;
+    move_row<V, MANY(V)>(rule, table, touched, dropped, uses, own, part * PART, n);
+}
+
+#define BOTH(V, NAME, RULE, ...)                                                                                     \
+    extern "C" __global__ void __launch_bounds__(256)                                                                \
+        move_##NAME##_##V(float* table, u8* touched, USES_PARAMETERS, __VA_ARGS__) {                                 \
+        move_rows<V>(RULE, table, touched, USES_ARGUMENTS);                                                          \
     }                                                                                                                \
-    extern "C" __global__ void move_sgd_##V(MOVE_PARAMETERS, double rate, double l1, double l2) {              \
-        Sgd rule = {rate, l1, l2};                                                                                   \
-        move_rows<V>(rule, MOVE_ARGUMENTS);                                                                    \
-    }                                                                                                                \
-    extern "C" __global__ void move_adagrad_##V(MOVE_PARAMETERS, double rate, double l1, double l2) {          \
-        Adagrad rule = {rate, l1, l2};                                                                               \
-        move_rows<V>(rule, MOVE_ARGUMENTS);                                                                    \
-    }                                                                                                                \
-    extern "C" __global__ void move_ftrl_##V(MOVE_PARAMETERS, double alpha, double beta, double l1,            \
-                                                   double l2) {                                                      \
-        Ftrl rule = {{alpha, beta, l1, l2}};                                                                         \
-        move_rows<V>(rule, MOVE_ARGUMENTS);                                                                    \
+    extern "C" __global__ void __launch_bounds__(256)                                                                \
+        rest_##NAME##_##V(float* table, u8* touched, USES_PARAMETERS, __VA_ARGS__) {                                 \
+        move_rests<V>(RULE, table, touched, USES_ARGUMENTS);                                                         \
     }
+#define MOVE(V)                                                                                                      \
+    BOTH(V, add, Add{rate}, float rate)                                                                              \
+    BOTH(V, sgd, (Sgd{rate, l1, l2}), double rate, double l1, double l2)                                             \
+    BOTH(V, adagrad, (Adagrad{rate, l1, l2}), double rate, double l1, double l2)                                     \
+    BOTH(V, ftrl, (Ftrl{{alpha, beta, l1, l2}}), double alpha, double beta, double l1, double l2)
 FOR_VECTORS(MOVE)
 
-static __device__ __forceinline__ void add_four(float* to, const float* four, u32 there, bool aligned) {
-#if __CUDA_ARCH__ >= 900
-    if (aligned) {
-        atomicAdd((float4*)to, make_float4(four[0], four[1], four[2], four[3]));
-        return;
-    }
-#endif
-    for (u32 j = 0; j < there; j++) atomicAdd(to + j, four[j]);
-}
-
-// The same sums as move_add, added as they come: the fastest, and rounded in another order in each run. One group a feature. A
-// feature whose share is not finite is dropped and counted; a sum may still overflow.
+// What each part adds to the row of the rest that it begins with, as a use of that row: by 1 of `sums[part]`; of NONE where it begins
+// with no rest. One group a part.
 template <int V>
-static __device__ __forceinline__ void add_rows(float* table, u8* touched, const u32* slots, const u32* records,
-                                                const float* values, const float* above, u64* dropped, u32 n, u32 dim,
-                                                u32 group, float rate) {
-    u64 i = group_number(group);
+static __device__ __forceinline__ void sum_parts(u32* sum_slots, u32* sum_records, float* sum_values, float* sums,
+                                                 USES_PARAMETERS, float rate) {
+    USES_AND_OWN;
+    u64 part = group_number(group), i = part * PART, end = i + PART < n ? i + PART : n;
     if (i >= n) return;
-    u32 slot = slots[i], lane = threadIdx.x & (group - 1u);
-    float scale = rate * values[i], share[V][4];
-    const float* slopes = above + (u64)records[i] * dim;
-    bool fits = true;
-#pragma unroll
-    for (int k = 0; k < V; k++) {
-        float slope[4];
-        load(slopes, 4 * (lane + k * group), dim, slope);
-        for (int j = 0; j < 4; j++) {
-            share[k][j] = scale * slope[j];
-            fits &= 4 * (lane + k * group) + j >= dim || finite32(share[k][j]);
-        }
-    }
-    if (!__all_sync(group_mask(group), fits)) {
-        if (lane == 0) atomicAdd(dropped, (u64)1);
-        return;
-    }
-    float* row = table + (u64)slot * dim;
-#pragma unroll
-    for (int k = 0; k < V; k++) {
-        u32 column = 4 * (lane + k * group);
-        if (column < dim) add_four(row + column, share[k], dim - column < 4u ? dim - column : 4u, (dim & 3u) == 0u);
-    }
-    if (lane == 0) touched[slot] = 1;
+    bool rest = uses.rest(part);
+    if (own.lane == 0) sum_slots[part] = rest ? slots[i] : NONE, sum_records[part] = (u32)part, sum_values[part] = 1.0f;
+    if (!rest) return;
+    Row<V, 1> sum;
+    sum.zero();
+    report(dropped, own, sum.template answer<SOME(V)>(Add{rate}, uses, own, slots[i], i, end));
+    sum.store_to(sums + part * dim, own);
 }
 
-#define ADD(V)                                                                                                       \
-    extern "C" __global__ void add_##V(MOVE_PARAMETERS, float rate) { add_rows<V>(MOVE_ARGUMENTS, rate); }
-FOR_VECTORS(ADD)
+#define SUM(V)                                                                                                       \
+    extern "C" __global__ void __launch_bounds__(256)                                                                \
+        sum_parts_##V(u32* sum_slots, u32* sum_records, float* sum_values, float* sums, USES_PARAMETERS, float rate) { \
+        sum_parts<V>(sum_slots, sum_records, sum_values, sums, USES_ARGUMENTS, rate);                                \
+    }
+FOR_VECTORS(SUM)
