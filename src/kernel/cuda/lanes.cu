@@ -21,16 +21,32 @@ extern "C" __global__ void lanes_gather(const float* table, const u32* offsets, 
                                         float* out, u32 records) {
     u64 record = group_number(LANES);
     if (record >= records) return;
-    u32 lane = threadIdx.x & (LANES - 1u), end = offsets[record + 1];
+    const int AHEAD = 4;
+    u32 lane = threadIdx.x & (LANES - 1u);
     float score = 0.0f, variances = 0.0f, screened = 0.0f;
-    for (u32 i = offsets[record]; i < end; i++) {
-        const float* row = table + (u64)slots[i] * (2u * LANES);
-        float x = values[i], w = row[lane];
-        score += x * w;
-        if (lane >= KALMAN_FROM) {
-            float variance = variance_of(lane, row[LANES + lane]);
-            variances += x * x * variance;
-            if (lane == SCREENED) screened += x * w * (w * w) / (w * w + 4.0f * variance);
+    for (u64 i = offsets[record], end = offsets[record + 1]; i < end; i += AHEAD) {
+        u32 slot[AHEAD];
+        float values_of[AHEAD], weights[AHEAD], states[AHEAD];
+#pragma unroll
+        for (int a = 0; a < AHEAD; a++) {
+            u64 at = i + a < end ? i + a : end - 1;
+            slot[a] = slots[at], values_of[a] = values[at];
+        }
+#pragma unroll
+        for (int a = 0; a < AHEAD; a++) {
+            const float* row = table + (u64)slot[a] * (2u * LANES);
+            weights[a] = row[lane], states[a] = row[LANES + lane];
+        }
+#pragma unroll
+        for (int a = 0; a < AHEAD; a++) {
+            if (i + a >= end) break;
+            float x = values_of[a], w = weights[a];
+            score += x * w;
+            if (lane >= KALMAN_FROM) {
+                float variance = variance_of(lane, states[a]);
+                variances += x * x * variance;
+                if (lane == SCREENED) screened += x * w * (w * w) / (w * w + 4.0f * variance);
+            }
         }
     }
     float* sums = out + record * 17u;

@@ -10,15 +10,16 @@
 
 // Uses of a part.
 #define PART 32u
-// Uses whose gradients are loaded together: of a row's first uses, of a part that is summed, and of a rest.
+// Uses whose gradients are loaded together: of a row's first uses, of a part that is summed, and of a rest, where a rule
+// says how many keep it busy.
 #define FEW 1
-#define SOME(V) (V < 4 ? 4 / V : 1)
-#define MANY(V) (V < 8 ? 12 / V : 1)
+#define SOME 3
+#define AT_LEAST_ONE(N) ((N) > 1 ? (N) : 1)
 // The slot of a sum that there is none of.
 #define NONE 0xffffffffu
 
 struct Add {
-    enum { FLOATS = 1 };
+    enum { FLOATS = 1, MANY = 12 };
     float rate;
     __device__ __forceinline__ void move(const float* s, float slope, float x, float* next) const {
         float scale = rate * x;
@@ -31,7 +32,7 @@ static __device__ __forceinline__ double shrink(double weight, double threshold)
 }
 
 struct Sgd {
-    enum { FLOATS = 1 };
+    enum { FLOATS = 1, MANY = 12 };
     double rate, l1, l2;
     __device__ __forceinline__ void move(const float* s, float slope, float x, float* next) const {
         double w = s[0], gradient = (double)x * (double)slope;
@@ -41,7 +42,7 @@ struct Sgd {
 
 // Duchi, Hazan & Singer 2011.
 struct Adagrad {
-    enum { FLOATS = 2 };
+    enum { FLOATS = 2, MANY = 4 };
     double rate, l1, l2;
     __device__ __forceinline__ void move(const float* s, float slope, float x, float* next) const {
         double w = s[0], gradient = (double)x * (double)slope;
@@ -54,7 +55,7 @@ struct Adagrad {
 
 // McMahan et al. 2013.
 struct Ftrl {
-    enum { FLOATS = 2 };
+    enum { FLOATS = 2, MANY = 4 };
     FtrlWeights weights;
     __device__ __forceinline__ void move(const float* s, float slope, float x, float* next) const {
         double w = weights.weight(s[0], s[1]), n = s[1], g = (double)x * (double)slope;
@@ -155,37 +156,42 @@ struct Row {
                 store(row + (u64)f * own.dim, own.column(k), own.dim, four);
             }
     }
-    // Whether all of the row can hold the step, which is done only then.
+    // Steps; whether what this thread has of the row can hold it.
     template <class Rule>
-    __device__ __forceinline__ bool move(const Rule rule, const Own& own, const float (*slope)[4], float x) {
-        float next[V][4][FLOATS];
+    __device__ __forceinline__ bool step(const Rule rule, const Own& own, const float (*slope)[4], float x) {
         bool fits = true;
 #pragma unroll
         for (int k = 0; k < V; k++)
 #pragma unroll
             for (int j = 0; j < 4; j++) {
-                rule.move(state[k][j], slope[k][j], x, next[k][j]);
-                for (int f = 0; f < FLOATS; f++) fits &= own.column(k) + j >= own.dim || finite32(next[k][j][f]);
+                float next[FLOATS];
+                rule.move(state[k][j], slope[k][j], x, next);
+                for (int f = 0; f < FLOATS; f++) {
+                    state[k][j][f] = next[f];
+                    fits &= own.column(k) + j >= own.dim || finite32(next[f]);
+                }
             }
-        if (!__all_sync(group_mask(own.group), fits)) return false;
-#pragma unroll
-        for (int k = 0; k < V; k++)
-            for (int j = 0; j < 4; j++)
-                for (int f = 0; f < FLOATS; f++) state[k][j][f] = next[k][j][f];
-        return true;
+        return fits;
     }
-    // Answers the uses of `slot` from `i` on, those before `end`, one after the other; how many were dropped.
+    // Answers the uses of `slot` from `i` on, those before `end`, one after the other; how many were dropped. The group votes once on all
+    // that were fetched together, and on each only where one of them does not fit: the next step need not wait for a vote on this one.
     template <int AHEAD, class Rule>
     __device__ __forceinline__ u32 answer(const Rule rule, const Uses& uses, const Own& own, u32 slot, u64 i, u64 end) {
-        u32 lost = 0;
+        u32 lost = 0, mask = group_mask(own.group);
         Fetched<V, AHEAD> now, next;
         now.fetch(uses, own, slot, i, end);
         for (; now.uses.there[0]; now = next) {
             i += AHEAD;
             next.fetch(uses, own, slot, i, end);
+            Row moved = *this;
+            bool fits = true;
 #pragma unroll
             for (int a = 0; a < AHEAD; a++)
-                if (now.uses.there[a] && !move(rule, own, now.slopes[a], now.uses.values[a])) lost++;
+                if (now.uses.there[a]) fits &= moved.step(rule, own, now.slopes[a], now.uses.values[a]);
+            if (__all_sync(mask, fits)) *this = moved;
+            else if (AHEAD == 1) lost++;
+            else
+                for (u64 one = i - AHEAD; one < i; one++) lost += answer<1>(rule, uses, own, slot, one, one + 1 < end ? one + 1 : end);
         }
         return lost;
     }
@@ -232,7 +238,7 @@ static __device__ __forceinline__ void move_rests(const Rule rule, float* table,
     USES_AND_OWN;
     u64 part = group_number(group);
     if (!uses.first_rest(part)) return;
-    move_row<V, MANY(V)>(rule, table, touched, dropped, uses, own, part * PART, n);
+    move_row<V, AT_LEAST_ONE(Rule::MANY / V)>(rule, table, touched, dropped, uses, own, part * PART, n);
 }
 
 #define BOTH(V, NAME, RULE, ...)                                                                                     \
@@ -264,7 +270,7 @@ static __device__ __forceinline__ void sum_parts(u32* sum_slots, u32* sum_record
     if (!rest) return;
     Row<V, 1> sum;
     sum.zero();
-    report(dropped, own, sum.template answer<SOME(V)>(Add{rate}, uses, own, slots[i], i, end));
+    report(dropped, own, sum.template answer<AT_LEAST_ONE(SOME / V)>(Add{rate}, uses, own, slots[i], i, end));
     sum.store_to(sums + part * dim, own);
 }
 
