@@ -25,6 +25,7 @@ mod machine;
 mod program;
 mod rows;
 mod step;
+mod sums;
 #[cfg(feature = "network")]
 mod tensor;
 mod vectors;

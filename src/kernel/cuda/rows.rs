@@ -1,13 +1,13 @@
 //! Rows on a device: `[rows, floats · dim]`, all of them, initial values included.
 //!
-//! What the CPU's table does lazily is done at once here: a device writes gigabytes in milliseconds. Each operation is one kernel;
-//! what it computes, and in which order, is what `kernel` and `optim` compute on the CPU, bit for bit.
+//! What the CPU's table does lazily is done at once here: a device writes gigabytes in milliseconds. What is computed, and in which
+//! order, is what `kernel` and `optim` compute on the CPU, bit for bit.
 
 use super::batch::DeviceBatch;
 use super::error::expect;
 use super::launch::{Groups, blocks_over};
 use super::machine::{Arg, Kernel, Machine};
-use super::step::Sums;
+use super::sums::Sums;
 use super::{CudaError, DeviceVectors, program};
 use bytemuck::{cast_slice, cast_slice_mut};
 use std::sync::Arc;

@@ -9,6 +9,7 @@ use super::error::expect;
 use super::launch::{Groups, parts};
 use super::machine::{Arg, Kernel, Machine};
 use super::rows::{DeviceRows, FtrlConstants, RowsShape};
+use super::sums::Level;
 use super::{CudaError, DeviceVectors, program};
 
 /// How a row answers `slope`, the record's gradient, for a feature of value x.
@@ -86,62 +87,6 @@ impl Move {
     }
 }
 
-/// Levels of sums: 2^32 uses have 2^27 parts, which have 2^22, …, 4, and these are one part.
-const LEVELS: usize = 7;
-
-/// Sums of parts, of parts of these, and so on; made where they are first needed.
-#[derive(Debug)]
-pub(super) struct Sums<M: Machine>([Option<Level<M>>; LEVELS]);
-
-impl<M: Machine> Default for Sums<M> {
-    fn default() -> Self {
-        Self(std::array::from_fn(|_| None))
-    }
-}
-
-/// Sums of parts `[room, dim]`, as uses of the rows that they are of.
-#[derive(Debug)]
-struct Level<M: Machine> {
-    room: u32,
-    slots: M::Memory,
-    records: M::Memory,
-    values: M::Memory,
-    sums: M::Memory,
-}
-
-impl<M: Machine> Level<M> {
-    fn new(machine: &M, room: u32, dim: usize) -> Result<Self, CudaError> {
-        let words = |count: usize| machine.zeroed(4 * count);
-        let each = room as usize;
-        Ok(Self {
-            room,
-            slots: words(each)?,
-            records: words(each)?,
-            values: words(each)?,
-            sums: words(each * dim)?,
-        })
-    }
-
-    /// With room for `parts` sums.
-    fn with_room<'l>(
-        level: &'l mut Option<Self>,
-        machine: &M,
-        (parts, dim): (u32, usize),
-    ) -> Result<&'l mut Self, CudaError> {
-        let made = match level.take() {
-            Some(level) if level.room >= parts => level,
-            _ => Self::new(machine, parts.checked_next_power_of_two().unwrap_or(parts), dim)?,
-        };
-        Ok(level.insert(made))
-    }
-
-    /// The first `n` sums.
-    fn given(&self, n: u32) -> Given<'_, M> {
-        let Self { slots, records, values, sums, .. } = self;
-        Given { uses: Uses { slots, records, values }, above: sums, n }
-    }
-}
-
 /// Uses by slot, the vectors that they name, and how many uses there are.
 #[derive(Debug)]
 struct Given<'b, M: Machine> {
@@ -150,7 +95,13 @@ struct Given<'b, M: Machine> {
     n: u32,
 }
 
-impl<M: Machine> Given<'_, M> {
+impl<'b, M: Machine> Given<'b, M> {
+    /// The first `n` sums of a level.
+    fn sums(level: &'b Level<M>, n: u32) -> Self {
+        let Level { slots, records, values, sums, .. } = level;
+        Self { uses: Uses { slots, records, values }, above: sums, n }
+    }
+
     /// Arguments of kernels of both kinds.
     fn args<'a>(&'a self, dropped: &'a mut M::Memory, dim: usize, group: u32) -> [Arg<'a, M::Memory>; 8] {
         let Uses { slots, records, values } = self.uses;
@@ -215,7 +166,7 @@ impl<M: Machine> DeviceRows<M> {
             }
             let level = Level::with_room(level, &*self.machine, (parts, self.shape.dim))?;
             self.launch_sums(level, parts, &given, rate)?;
-            (given, rate) = (level.given(parts), 1.0);
+            (given, rate) = (Given::sums(level, parts), 1.0);
         }
         self.sums = sums;
         Ok(())
