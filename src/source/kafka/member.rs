@@ -19,8 +19,8 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 /// How long leaving may take.
 const LEAVE: Duration = Duration::from_secs(10);
@@ -281,12 +281,29 @@ impl Member {
         if self.is_lost() { None } else { metadata }
     }
 
-    /// Leaves the group. Nobody will handle events any more: what the client still waits for, `leaving` and what it has told
-    /// since, is answered here and now, all else it asks at its end as it asks. A client that does not come to an end in time
-    /// is left to the end of the process: a member that was told to stop must stop.
+    /// Leaves the group, in a thread of its own: an answer waits for the client without an end, and where the group's part of the client
+    /// came to its own end just before, it waits for nobody. A client that does not close in time is left to the end of the process, with
+    /// that thread: a member that was told to stop must stop.
     pub(super) fn close(self: &Arc<Self>, leaving: &[Partition]) {
         self.consumer.context().closing.store(true, Ordering::Release);
         lock(&self.owned).clear();
+        let (member, leaving, (done, left)) = (Arc::clone(self), leaving.to_vec(), mpsc::channel());
+        let leave = move || {
+            member.leave(&leaving);
+            drop(member);
+            // Nobody listens any more where it took too long.
+            let _ = done.send(());
+        };
+        let leaving = std::thread::Builder::new().name("leave".to_owned()).spawn(leave);
+        if leaving.is_err() || left.recv_timeout(LEAVE).is_err() {
+            tracing::warn!(group = self.group, "the group does not answer; leaving without its word");
+            std::mem::forget(Arc::clone(self));
+        }
+    }
+
+    /// Nobody will handle events any more: what the client still waits for, `leaving` and what it has told since, is answered here and
+    /// now, all else it asks at its end as it asks.
+    fn leave(&self, leaving: &[Partition]) {
         let mut answers = Vec::new();
         if !leaving.is_empty() {
             answers.push(let_go(&self.consumer, &Partition::without_offsets(leaving)));
@@ -303,13 +320,7 @@ impl Member {
         for error in answers.into_iter().filter_map(Result::err) {
             tracing::debug!("leaving the group: {error}");
         }
-        let began = Instant::now();
         while !self.consumer.closed() {
-            if began.elapsed() > LEAVE {
-                tracing::warn!(group = self.group, "the group does not answer; leaving without its word");
-                std::mem::forget(Arc::clone(self));
-                return;
-            }
             self.consumer.poll(Duration::from_millis(100));
         }
     }
@@ -320,7 +331,7 @@ mod tests {
     use super::*;
     use rdkafka::ClientConfig;
     use rdkafka::mocking::MockCluster;
-    use std::sync::mpsc;
+    use std::time::Instant;
 
     /// The group gives partitions to a member that nobody polls for any more.
     fn closes(protocol: &str) {
