@@ -73,30 +73,32 @@ impl Drop for Memory {
 fn built() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let file = |name: &str| folder.join(name);
-        let names: std::collections::BTreeSet<String> = VARIANTS
-            .iter()
-            .flat_map(|&vectors| Kernel::all(vectors))
-            .map(|kernel| kernel.full_name())
-            .collect();
-        let entries: String = names.iter().map(|name| format!("ENTRY({name})\n")).collect();
-        std::fs::write(file("program.cu"), PROGRAM).unwrap();
-        std::fs::write(file("entries.inc"), entries).unwrap();
-        let output = file("emulator");
-        let define = |name: &str, value: &str| format!("-D{name}=\"{}\"", file(value).display());
-        let built = Command::new("c++")
-            // As NVRTC is told: products and sums are rounded each.
-            .args(["-std=c++17", "-O1", "-g", "-ffp-contract=off", "-Wall", "-Wno-unknown-pragmas"])
-            .args(["-fsanitize=address,undefined", "-fno-sanitize-recover=all"])
-            .args([define("PROGRAM_FILE", "program.cu"), define("ENTRIES_FILE", "entries.inc")])
-            .arg("-o")
-            .arg(&output)
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cuda/emulator.cpp"))
-            .status();
-        assert!(built.expect("c++ runs").success(), "the kernels compile as C++");
-        output
+        let sanitizers = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
+        build("emulator.cpp", "emulator", &sanitizers)
     })
+}
+
+/// Builds `source`, which includes the kernels' text, as `output` in the folder of temporary files.
+pub(crate) fn build(source: &str, output: &str, options: &[&str]) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let file = |name: &str| folder.join(format!("{output}.{name}"));
+    let names: std::collections::BTreeSet<String> =
+        VARIANTS.iter().flat_map(|&vectors| Kernel::all(vectors)).map(|kernel| kernel.full_name()).collect();
+    let entries: String = names.iter().map(|name| format!("ENTRY({name})\n")).collect();
+    std::fs::write(file("program.cu"), PROGRAM).unwrap();
+    std::fs::write(file("entries.inc"), entries).unwrap();
+    let define = |name: &str, value: &str| format!("-D{name}=\"{}\"", file(value).display());
+    let built = Command::new("c++")
+        // As NVRTC is told: products and sums are rounded each.
+        .args(["-std=c++17", "-ffp-contract=off", "-Wall", "-Werror", "-Wno-unknown-pragmas"])
+        .args(options)
+        .args([define("PROGRAM_FILE", "program.cu"), define("ENTRIES_FILE", "entries.inc")])
+        .arg("-o")
+        .arg(folder.join(output))
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cuda").join(source))
+        .status();
+    assert!(built.expect("c++ runs").success(), "{source} and the kernels compile as C++");
+    folder.join(output)
 }
 
 /// A fresh emulator, the order of its threads drawn from `seed`.

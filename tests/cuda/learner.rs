@@ -1,7 +1,7 @@
 //! What must hold on any machine for networks that learn there: what they predict, what they have learned and what they count is
 //! that of the CPU, to the bit, whenever it is looked at and wherever a stored model goes on.
 
-use super::dice::Dice;
+use super::Dice;
 use flexihash::batch::Slot;
 use flexihash::checkpoint::{ModelDir, Writer};
 use flexihash::config::{ConfigFile, Every, ModelConfig, ModelFlags};

@@ -1,5 +1,5 @@
 //! The kernels for CUDA where no device is: their text compiled by NVRTC for several devices, and run by an emulator on the CPU
-//! beside the CPU's own kernels; and what is said where there is no driver.
+//! beside the CPU's own kernels; the same, and the command, on a driver that the CPU plays; and what is said where there is none.
 //!
 //! NVRTC is NVIDIA's library, fetched by `fixtures/cuda/nvrtc.sh` and found by `LD_LIBRARY_PATH`; without it the tests of `nvrtc` fail and
 //! say so. On a device: `tests/cuda_device`, by `benches/cuda.sh`.
@@ -7,8 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::disallowed_methods, reason = "test data need not be durable")]
 
-#[path = "../support/dice.rs"]
-mod dice;
+mod driver;
 mod emulator;
 mod failing;
 // The arithmetic of launches, with its tests: the library's own would be compiled once more for these few.
@@ -19,11 +18,14 @@ mod learner;
 mod nvrtc;
 mod often;
 mod suite;
+#[path = "../support/mod.rs"]
+mod support;
 mod tensors;
 
 use emulator::emulator;
 use failing::Failing;
 use flexihash::kernel::cuda::CudaError;
+use support::Dice;
 
 #[test]
 fn rows_are_summed_and_moved_as_on_the_cpu() {

@@ -20,6 +20,7 @@ mod suite;
 #[path = "../cuda/tensors.rs"]
 mod tensors;
 
+use dice::Dice;
 use failing::Failing;
 use flexihash::batch::Slot;
 use flexihash::kernel::cuda::{CudaError, Device, DeviceRows, Normal, RowsShape};
